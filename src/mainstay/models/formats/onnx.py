@@ -1,0 +1,76 @@
+"""Runs ONNX graphs with ONNX Runtime.
+
+A graph behind an encoder has one input `features` of shape (n, width). A graph without one takes each column of the
+signature by its name, of shape (n, 1): text as strings, all else as the graph's own type. Outputs are found by name:
+`probabilities` (n, labels), `label` (n,) as label indices, `value` (n,) or (n, 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from mainstay.errors import MainstayError
+from mainstay.models.answers import Answers
+from mainstay.models.package import Package
+from mainstay.models.signature import Cells, Signature
+
+FEATURES = "features"
+_TYPES = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}
+
+
+class OnnxRunner:
+    """One ONNX Runtime session, one thread: the workers are the parallelism."""
+
+    def __init__(self, graph: bytes, signature: Signature) -> None:
+        """Raises MainstayError for a graph that ONNX Runtime refuses or that has none of the known outputs."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
+            raise MainstayError(f"ONNX Runtime refuses the model: {error}") from error
+        self._signature = signature
+        self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
+        known = {entry.name for entry in self._session.get_outputs()}
+        self._outputs = [name for name in ("probabilities", "label", "value") if name in known]
+        if not self._outputs:
+            raise MainstayError("The ONNX model has none of the outputs 'probabilities', 'label' and 'value'.")
+
+    def run(self, cells: Cells, features: Any | None) -> Answers:
+        feeds = self._columns(cells) if features is None else {FEATURES: features}
+        found = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        values, labels, probabilities = found.get("value"), found.get("label"), found.get("probabilities")
+        return Answers(
+            values=None if values is None else np.asarray(values, dtype=np.float64).reshape(len(cells)),
+            labels=None if labels is None else np.asarray(labels, dtype=np.int64).reshape(len(cells)),
+            probabilities=None if probabilities is None else np.asarray(probabilities, dtype=np.float64),
+        )
+
+    def _columns(self, cells: Cells) -> dict[str, Any]:
+        feeds: dict[str, Any] = {}
+        for index, column in enumerate(self._signature.inputs):
+            if column.name not in self._types:
+                continue  # the graph does not use every column
+            if index in cells.texts:
+                texts = [text if text is not None else "" for text in cells.texts[index]]
+                feeds[column.name] = np.array(texts, dtype=object).reshape(-1, 1)
+            else:
+                feeds[column.name] = cells.numbers[:, index : index + 1].astype(_TYPES[self._types[column.name]])
+        return feeds
+
+
+def load(package: Package, *, trusted: tuple[str, ...] = ()) -> OnnxRunner:
+    """The runner of a package whose model file is ONNX. Nothing of a graph needs trust: it holds no code."""
+    del trusted
+    return OnnxRunner(package.read(package.spec.file), package.signature)

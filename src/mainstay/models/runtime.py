@@ -1,0 +1,124 @@
+"""A package, loaded and ready to answer: the same code in the serving worker, the host process and a notebook."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mainstay.models.answers import Answers
+from mainstay.models.encoder import compiled
+from mainstay.models.package import Decision, ModelSpec, Package
+from mainstay.models.signature import Cells, Floats, Label, Reader, Signature
+
+
+class Runner(Protocol):
+    """Runs one model file."""
+
+    def run(self, cells: Cells, features: Any | None) -> Answers:
+        """Scores of n rows.
+
+        Args:
+            cells: the rows, as the signature read them.
+            features: the encoder's features of shape (n, width); None where the package has no encoder.
+        """
+
+
+# A format's module is imported only where a package of that format is loaded.
+FORMATS = {"onnx": "mainstay.models.formats.onnx", "skops": "mainstay.models.formats.skops"}
+
+
+def load_runner(package: Package, *, trusted: Sequence[str] = ()) -> Runner:
+    """The runner of a package's model file; `trusted` are the type names that the operator trusts (skops)."""
+    module = importlib.import_module(FORMATS[package.spec.format])
+    runner: Runner = module.load(package, trusted=tuple(trusted))
+    return runner
+
+
+class Model:
+    """A loaded version: rows in, answers out."""
+
+    def __init__(self, package: Package, runner: Runner) -> None:
+        self.package = package
+        self.signature: Signature = package.signature
+        self.spec: ModelSpec = package.spec
+        self.read = Reader(self.signature)
+        self._runner = runner
+        encoder = package.encoder
+        self._encode: Callable[[Cells], Any] | None = None if encoder is None else compiled(encoder)
+
+    @classmethod
+    def load(cls, package: Package, *, trusted: Sequence[str] = ()) -> Model:
+        """The model of a package, in this process.
+
+        Raises:
+            PackageCorrupt: a file is missing or was changed.
+            UntrustedTypes: the file holds types that the operator does not trust.
+        """
+        return cls(package, load_runner(package, trusted=trusted))
+
+    def answer(self, cells: Cells) -> Answers:
+        """The answers for rows that the signature has read."""
+        features = None if self._encode is None else self._encode(cells)
+        return decided(self._runner.run(cells, features), self.spec.decision)
+
+    def check_golden(self) -> None:
+        """Replays the golden predictions.
+
+        Raises:
+            GoldenMismatch: the answers differ from those of the native model.
+        """
+        golden = self.package.golden
+        if golden.rows:
+            golden.check(self.answer(self.read.rows(golden.rows)))
+
+    def predict(self, data: Any) -> list[Label] | list[float]:
+        """Predictions for a pandas DataFrame, a mapping of columns, or a list of records.
+
+        Raises:
+            InputError: the data does not fit the signature.
+        """
+        return self.predictions(self.answer(self.cells(data)))
+
+    def predict_proba(self, data: Any) -> Floats:
+        """Probabilities of shape (n, labels), in the order of `signature.labels`.
+
+        Raises:
+            InputError: the data does not fit the signature.
+            TypeError: the model gives no probabilities.
+        """
+        probabilities = self.answer(self.cells(data)).probabilities
+        if probabilities is None:
+            raise TypeError("This model gives no probabilities; use predict.")
+        return probabilities
+
+    def cells(self, data: Any) -> Cells:
+        """The cells of a DataFrame, a mapping of columns, or a list of records."""
+        if hasattr(data, "columns") and hasattr(data, "to_dict"):
+            return self.read.columns({name: data[name].tolist() for name in data.columns})
+        if isinstance(data, Mapping):
+            return self.read.columns(data)
+        return self.read.rows(data)
+
+    def predictions(self, answers: Answers) -> list[Label] | list[float]:
+        """The label or the value of each row, as plain Python values."""
+        if answers.labels is None:
+            return [] if answers.values is None else answers.values.tolist()
+        labels = self.signature.labels
+        return [labels[index] for index in answers.labels.tolist()]
+
+
+def decided(scores: Answers, decision: Decision | None) -> Answers:
+    """Scores with their labels: by threshold, as the model itself says, or the most probable."""
+    if scores.probabilities is None:
+        return scores
+    if decision is not None:
+        positive = scores.probabilities[:, decision.positive] >= decision.threshold
+        labels = np.where(positive, decision.positive, 1 - decision.positive).astype(np.int64)
+    elif scores.labels is not None:
+        return scores
+    else:
+        labels = np.argmax(scores.probabilities, axis=1).astype(np.int64)
+    return Answers(labels=labels, probabilities=scores.probabilities)

@@ -1,0 +1,342 @@
+"""The named, typed inputs of a model and its answers; what wrong input is checked against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mainstay.errors import MainstayError, did_you_mean
+
+ColumnType = Literal["number", "boolean", "category", "datetime", "text"]
+Task = Literal["binary", "multiclass", "regression"]
+Label = bool | int | str
+"""A class, as the target column spells it."""
+
+Floats = npt.NDArray[np.float64]
+
+UNSEEN = -1.0
+"""The code of a category that training did not see. A missing value is NaN."""
+
+MAX_EXACT_INTEGER = 2**53
+"""Beyond this a double cannot hold every integer, so such a number is refused, not rounded."""
+
+
+class InputError(MainstayError):
+    """Input that does not fit the signature; says where, what was found and what was expected."""
+
+    def __init__(self, message: str, *, column: str | None = None, row: int | None = None) -> None:
+        self.column, self.row = column, row
+        super().__init__(message)
+
+
+class SignatureError(MainstayError):
+    """A signature that contradicts itself."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True, tag="column", tag_field="kind", omit_defaults=True):
+    """One named input: a cell a row."""
+
+    name: str
+    type: ColumnType
+    nullable: bool = False
+    """Whether a missing value is accepted: only where training saw one or the project says so."""
+    categories: tuple[str, ...] = ()
+    """For a category: the values seen in training, in the order of their codes. Others are `UNSEEN`."""
+    format: str = "iso"
+    """For a date-time: "iso" (ISO 8601) or a strptime format."""
+    minimum: float | None = None
+    """The range seen in training: a hint for forms and golden rows, never a bound."""
+    maximum: float | None = None
+    typical: float | str | None = None
+    """A middle value for forms: the median, or the most common category."""
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What goes in and what comes out.
+
+    Raises:
+        SignatureError: when built through `checked` with names that clash or labels that do not fit the task.
+    """
+
+    inputs: tuple[Column, ...]
+    task: Task
+    target: str = "prediction"
+    labels: tuple[Label, ...] = ()
+    """The classes, in the order of the probabilities; empty for a regression."""
+    set_aside: tuple[str, ...] = ()
+    """Columns that training left out: accepted and ignored, so that whole records can be sent."""
+    missing_tokens: tuple[str, ...] = ()
+    """Texts that mean a missing value, as in the training data."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.inputs)
+
+    def checked(self) -> Signature:
+        """This signature, if it does not contradict itself."""
+        names = self.names
+        if not names:
+            raise SignatureError("A model needs at least one input column.")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SignatureError(f"Column {repeated[0]!r} stands more than once in the signature: rename one of them.")
+        if clash := set(names) & set(self.set_aside):
+            raise SignatureError(f"Column {min(clash)!r} is both an input and set aside: choose one.")
+        if self.task == "regression" and self.labels:
+            raise SignatureError("A regression has no labels.")
+        if self.task == "binary" and len(self.labels) != 2:
+            raise SignatureError(f"A binary model has two labels, not {len(self.labels)}.")
+        if self.task == "multiclass" and len(self.labels) < 2:
+            raise SignatureError(f"A multiclass model has two labels or more, not {len(self.labels)}.")
+        return self
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows that fit a signature, ready for its encoder.
+
+    `numbers` is float64 of shape (rows, inputs): a number as it is, a boolean as 0 or 1, a category as its
+    code, a date-time as seconds since 1970-01-01 UTC, NaN where missing. `texts` holds the free-text columns,
+    by input index; their column in `numbers` is NaN.
+    """
+
+    numbers: Floats
+    texts: Mapping[int, Sequence[str | None]]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, chosen: slice | npt.NDArray[np.intp]) -> Cells:
+        """The chosen rows (a slice, or integer positions of shape (n,))."""
+        texts = {
+            index: values[chosen] if isinstance(chosen, slice) else [values[i] for i in chosen]
+            for index, values in self.texts.items()
+        }
+        return Cells(self.numbers[chosen], texts)
+
+
+class Reader:
+    """Reads cells that fit a signature, or says exactly which does not.
+
+    Made once per model: the code tables are built here, so that a row costs little.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._names = signature.names
+        self._known = frozenset(self._names)
+        self._ignored = frozenset(signature.set_aside)
+        self._missing = frozenset(signature.missing_tokens)
+        self._codes = {
+            column.name: {category: float(code) for code, category in enumerate(column.categories)}
+            for column in signature.inputs
+            if column.type == "category"
+        }
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> Cells:
+        """Cells of records, each a mapping from column name to value.
+
+        Raises:
+            InputError: a column is missing or unknown, or a value does not fit.
+        """
+        for number, row in enumerate(rows):
+            if row.keys() != self._known:
+                self._check_names(row, number, of=len(rows))
+        return self._columns([[row[name] for row in rows] for name in self._names], len(rows))
+
+    def columns(self, table: Mapping[str, Sequence[Any]]) -> Cells:
+        """Cells of a table given by column, all of one length.
+
+        Raises:
+            InputError: a column is missing, unknown or of another length, or a value does not fit.
+        """
+        if table.keys() != self._known:
+            self._check_names(table, None, of=1)
+        lengths = {name: len(table[name]) for name in self._names}
+        rows = lengths[self._names[0]]
+        for name, length in lengths.items():
+            if length != rows:
+                raise InputError(
+                    f"Column {name!r} has {length} values, but column {self._names[0]!r} has {rows}: "
+                    "all columns need the same number.",
+                    column=name,
+                )
+        return self._columns([table[name] for name in self._names], rows)
+
+    def matrix(self, rows: Sequence[Sequence[Any]]) -> Cells:
+        """Cells of rows whose values stand in the order of the signature.
+
+        Raises:
+            InputError: a row has another width, or a value does not fit.
+        """
+        width = len(self._names)
+        for number, row in enumerate(rows):
+            if len(row) != width:
+                raise InputError(
+                    f"{_place(number, len(rows))}got {len(row)} values, expected {width}: {_listed(self._names)}.",
+                    row=number,
+                )
+        return self._columns([[row[i] for row in rows] for i in range(width)], len(rows))
+
+    def _check_names(self, given: Iterable[str], row: int | None, *, of: int) -> None:
+        given = list(given)
+        where = "" if row is None else _place(row, of)
+        for name in given:
+            if name not in self._known and name not in self._ignored:
+                raise InputError(
+                    f"{where}unknown column {name!r}."
+                    + (did_you_mean(str(name), self._known) or f" The model takes {_listed(self._names)}."),
+                    column=str(name),
+                    row=row,
+                )
+        present = set(given)
+        for name in self._names:
+            if name not in present:
+                raise InputError(f"{where}column {name!r} is missing.", column=name, row=row)
+
+    def _columns(self, columns: Sequence[Sequence[Any]], rows: int) -> Cells:
+        numbers = np.empty((rows, len(columns)), dtype=np.float64)
+        texts: dict[int, list[str | None]] = {}
+        for index, (column, values) in enumerate(zip(self.signature.inputs, columns, strict=True)):
+            if column.type == "text":
+                texts[index] = self._texts(column, values)
+                numbers[:, index] = np.nan
+            else:
+                numbers[:, index] = self._numbers(column, values)
+        return Cells(numbers, texts)
+
+    def _numbers(self, column: Column, values: Sequence[Any]) -> list[float]:
+        read = {
+            "number": self._number,
+            "boolean": self._boolean,
+            "category": self._category,
+            "datetime": self._datetime,
+        }[column.type]
+        return [
+            value
+            if type(value) is float and column.type == "number" and math.isfinite(value)
+            else read(column, value, row, len(values))
+            for row, value in enumerate(values)
+        ]
+
+    def _texts(self, column: Column, values: Sequence[Any]) -> list[str | None]:
+        read: list[str | None] = []
+        for row, value in enumerate(values):
+            if self._is_missing(value):
+                self._refuse_missing(column, value, row, len(values), "text")
+                read.append(None)
+            elif isinstance(value, str):
+                read.append(value)
+            else:
+                raise _wrong(column, value, row, len(values), "text")
+        return read
+
+    def _is_missing(self, value: Any) -> bool:
+        if value is None:
+            return True
+        if isinstance(value, str):
+            return value in self._missing
+        return isinstance(value, float) and math.isnan(value)
+
+    def _refuse_missing(self, column: Column, value: Any, row: int, rows: int, expected: str) -> None:
+        if not column.nullable:
+            raise _wrong(column, value, row, rows, f"{expected} (training saw no missing value here)")
+
+    def _number(self, column: Column, value: Any, row: int, rows: int) -> float:
+        if self._is_missing(value):
+            self._refuse_missing(column, value, row, rows, "a number")
+            return math.nan
+        if isinstance(value, bool | np.bool_):
+            raise _wrong(column, value, row, rows, "a number")
+        if isinstance(value, int | np.integer):
+            if abs(int(value)) > MAX_EXACT_INTEGER:
+                raise _wrong(column, value, row, rows, "a number that a double holds exactly (at most 2^53)")
+            return float(value)
+        if isinstance(value, float | np.floating):
+            if not math.isfinite(value):
+                raise _wrong(column, value, row, rows, "a finite number")
+            return float(value)
+        raise _wrong(column, value, row, rows, "a number")
+
+    def _boolean(self, column: Column, value: Any, row: int, rows: int) -> float:
+        if isinstance(value, bool | np.bool_):
+            return float(value)
+        if self._is_missing(value):
+            self._refuse_missing(column, value, row, rows, "true or false")
+            return math.nan
+        raise _wrong(column, value, row, rows, "true or false")
+
+    def _category(self, column: Column, value: Any, row: int, rows: int) -> float:
+        if self._is_missing(value):
+            self._refuse_missing(column, value, row, rows, "a category, as text")
+            return math.nan
+        if isinstance(value, str):
+            return self._codes[column.name].get(value, UNSEEN)
+        # A category that looks like an integer may be sent as one: its decimal text is exact.
+        if isinstance(value, int | np.integer) and not isinstance(value, bool):
+            return self._codes[column.name].get(str(int(value)), UNSEEN)
+        raise _wrong(column, value, row, rows, "a category, as text")
+
+    def _datetime(self, column: Column, value: Any, row: int, rows: int) -> float:
+        expected = "a date-time in ISO 8601" if column.format == "iso" else f"a date-time like {column.format}"
+        if self._is_missing(value) or (isinstance(value, date) and value != value):  # NaT is not equal to itself
+            self._refuse_missing(column, value, row, rows, expected)
+            return math.nan
+        try:
+            return epoch_seconds(value, column.format)
+        except (ValueError, TypeError, OverflowError):
+            raise _wrong(column, value, row, rows, expected) from None
+
+
+def epoch_seconds(value: str | date, form: str = "iso") -> float:
+    """Seconds since 1970-01-01 UTC; a time without a zone is taken as UTC.
+
+    Raises:
+        ValueError: the text is not in the format.
+        TypeError: neither text nor a date.
+    """
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value) if form == "iso" else datetime.strptime(value, form)
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+    elif isinstance(value, date):
+        moment = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    else:
+        raise TypeError(f"not a date-time: {type(value).__name__}")
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return delta.days * 86400.0 + delta.seconds + delta.microseconds / 1e6
+
+
+def _wrong(column: Column, value: Any, row: int, rows: int, expected: str) -> InputError:
+    return InputError(
+        f"{_place(row, rows)}column {column.name!r}: got {_shown(value)}, expected {expected}.",
+        column=column.name,
+        row=row,
+    )
+
+
+def _place(row: int, rows: int) -> str:
+    return f"row {row}, " if rows > 1 else ""
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict | tuple):
+        return "an array" if isinstance(value, list | tuple) else "an object"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _listed(names: Sequence[str], at_most: int = 8) -> str:
+    shown = ", ".join(repr(name) for name in names[:at_most])
+    return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} more"

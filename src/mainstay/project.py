@@ -1,0 +1,233 @@
+"""`mainstay.toml`: a person's whole configuration, read and checked."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from mainstay.errors import MainstayError, did_you_mean
+from mainstay.models.signature import ColumnType, Label, Task
+
+FILE = "mainstay.toml"
+STATE = ".mainstay"
+"""Folder of a project's registry, blobs and running servers."""
+
+CANDIDATES = (
+    "linear",
+    "decision_tree",
+    "random_forest",
+    "gradient_boosting",
+    "hist_gradient_boosting",
+    "lightgbm",
+    "xgboost",
+    "svm",
+    "neural_network",
+)
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class ProjectError(MainstayError):
+    """The project file is missing or says something that cannot be meant."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A table of the project file: an unknown key is an error."""
+
+
+class Data(Struct, frozen=True):
+    """Where the rows come from: `path` (a file or a folder of files), or `url` with `query`."""
+
+    path: str | None = None
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    """Of the file; by default, as its name says (a further .gz is gzip)."""
+    separator: str | None = None
+    """Between fields; by default, detected."""
+    quote: str | None = None
+    """Around fields that hold a separator; "" for none; by default, detected."""
+    encoding: str = "utf-8"
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    """Names of the columns, where the file has no header."""
+    missing: tuple[str, ...] = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+    """Texts that mean a missing value, in training and when serving."""
+    url: str | None = None
+    """A database (SQLAlchemy URL); write ${NAME} for what comes from the environment, as a password must."""
+    query: str | None = None
+
+
+class Cleaning(Struct, frozen=True):
+    """What is done to values before an estimator sees them; kept in the package and repeated when serving."""
+
+    impute: Literal["median", "mean", "zero", "refuse"] = "median"
+    """A missing number becomes this. "refuse": rows with one are refused, in training and when serving."""
+    clip: tuple[float, float] | None = None
+    """Numbers are held between these quantiles of the training rows, such as [0.001, 0.999]."""
+    rare: int = 1
+    """A category seen fewer times than this in training counts as unseen."""
+    drop_duplicates: bool = False
+    """Whether identical rows are trained on once. Duplicates never straddle a split either way."""
+
+
+class Split(Struct, frozen=True):
+    """Which rows are held out for evaluation, never seen by the search."""
+
+    kind: Literal["stratified", "time", "group"] = "stratified"
+    by: str | None = None
+    """The column of the time order, or of the groups that stay together."""
+    test: float = 0.2
+    """Share of rows held out."""
+
+
+class Search(Struct, frozen=True):
+    """Which estimators are tried, how long, and how the best is chosen."""
+
+    budget: float = 60.0
+    """Seconds."""
+    trials: int | None = None
+    """A fixed number of trials in place of a budget: the same seed and data give the same model."""
+    candidates: tuple[str, ...] = CANDIDATES
+    folds: int = 5
+    metric: str | None = None
+    """What is maximised on validation folds; by default roc_auc, log_loss for several classes, rmse for numbers."""
+    imbalance: Literal["none", "class_weight", "resample"] = "none"
+    ensemble: Literal["none", "vote", "stack"] = "none"
+    """Whether the best few are combined, where that is better on validation folds."""
+
+
+class Serve(Struct, frozen=True):
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    max_body: int = 20_000_000
+    """Largest request body, in bytes."""
+
+
+class Project(Struct, frozen=True):
+    """The whole of `mainstay.toml`."""
+
+    name: str
+    target: str
+    data: Data
+    task: Task
+    positive: Label | None = None
+    """For a binary task: the label whose probability the threshold is held against."""
+    seed: int = 0
+    threshold: float | str = 0.5
+    """0.5, another probability, "max_f1" or "cost(5, 1)": of a missed positive, and of a false alarm."""
+    train: str | None = None
+    """The user's own function, "module:function", in place of the search."""
+    gates: tuple[str, ...] = ()
+    """Conditions a version must meet before it may be served, such as "roc_auc >= 0.75"."""
+    slices: tuple[str, ...] = ()
+    """Columns whose values are evaluated one by one."""
+    columns: dict[str, ColumnType] = {}
+    """The inputs, with their types."""
+    left_out: dict[str, str] = {}
+    """Columns that are not inputs, with the reason."""
+    cleaning: Cleaning = Cleaning()
+    split: Split = Split()
+    search: Search = Search()
+    serve: Serve = Serve()
+
+
+def load(folder: Path) -> Project:
+    """The project of a folder.
+
+    Raises:
+        ProjectError: no project file, not TOML, an unknown key, a wrong type, or values that do not fit together.
+    """
+    path = folder / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ProjectError(
+            f"There is no {FILE} in {folder.resolve()}: run mainstay init DATA --target COLUMN first, "
+            "or go to the project's folder."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ProjectError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
+    return parse(text, name=str(path))
+
+
+def parse(text: str, *, name: str = FILE) -> Project:
+    """The project that a TOML text describes; `name` stands in errors. Raises as `load`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError(f"{name} is not valid TOML: {error}.") from error
+    _refuse_unknown(raw, Project, name, "")
+    try:
+        project = msgspec.convert(raw, Project)
+    except msgspec.ValidationError as error:
+        raise ProjectError(f"{name}: {_readable(str(error))}") from error
+    return checked(project, name=name)
+
+
+def checked(project: Project, *, name: str = FILE) -> Project:
+    """The project, if its values fit together. Raises ProjectError."""
+
+    def refuse(message: str) -> ProjectError:
+        return ProjectError(f"{name}: {message}")
+
+    if not _MODEL_NAME.fullmatch(project.name):
+        raise refuse(
+            f"name {project.name!r} must be of a-z, 0-9, '_' and '-', at most 63, starting with a letter or digit."
+        )
+    data = project.data
+    if (data.path is None) == (data.url is None):
+        raise refuse("[data] needs either path or url (with query).")
+    if data.url is not None and not data.query:
+        raise refuse('[data] url needs a query, such as query = "SELECT * FROM loans".')
+    for what, column in (("target", project.target), *(("slices", c) for c in project.slices)):
+        if what == "target" and (column in project.columns or column in project.left_out):
+            raise refuse(f"the target {column!r} cannot stand in [columns] or [left_out] too.")
+        if what == "slices" and column not in project.columns and column not in project.left_out:
+            known = [*project.columns, *project.left_out]
+            raise refuse(f"slices names {column!r}, which is no column.{did_you_mean(column, known)}")
+    if both := set(project.columns) & set(project.left_out):
+        raise refuse(f"{min(both)!r} stands in [columns] and in [left_out]: choose one.")
+    if not project.columns:
+        raise refuse("[columns] names no input column.")
+    if not 0 < project.split.test < 1:
+        raise refuse(f"[split] test = {project.split.test} must be a share between 0 and 1.")
+    if project.split.kind != "stratified" and not project.split.by:
+        raise refuse(f'[split] kind = "{project.split.kind}" needs by = "COLUMN".')
+    for candidate in project.search.candidates:
+        if candidate not in CANDIDATES:
+            raise refuse(
+                f"[search] candidates names {candidate!r}.{did_you_mean(candidate, CANDIDATES)} "
+                f"Known: {', '.join(CANDIDATES)}."
+            )
+    if project.search.budget <= 0:
+        raise refuse(f"[search] budget = {project.search.budget} must be more than 0 seconds.")
+    if project.search.trials is not None and project.search.trials < 1:
+        raise refuse(f"[search] trials = {project.search.trials} must be at least 1.")
+    if project.search.folds < 2:
+        raise refuse(f"[search] folds = {project.search.folds} must be at least 2.")
+    return project
+
+
+def _refuse_unknown(raw: dict[str, Any], kind: type[Struct], name: str, table: str) -> None:
+    """Says which key is unknown and which one was probably meant; msgspec alone would name only the key."""
+    hints = get_type_hints(kind)
+    for key, value in raw.items():
+        where = f" in [{table}]" if table else ""
+        if key not in hints:
+            raise ProjectError(
+                f"{name}: unknown key {key!r}{where}." + (did_you_mean(key, hints) or f" Known: {', '.join(hints)}.")
+            )
+        hint = hints[key]
+        inner = next((t for t in (hint, *get_args(hint)) if isinstance(t, type) and issubclass(t, Struct)), None)
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown(value, inner, name, f"{table}.{key}" if table else key)
+
+
+def _readable(message: str) -> str:
+    """msgspec's message with the key first: "Expected `int`, got `str` - at `$.search.folds`"."""
+    said, _, where = message.partition(" - at `$.")
+    said = said.replace("`", "")
+    return f"{where.rstrip('`')}: {said[0].lower()}{said[1:]}." if where else f"{said}."
