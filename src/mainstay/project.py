@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -27,7 +28,7 @@ CANDIDATES = (
     "svm",
     "neural_network",
 )
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class ProjectError(MainstayError):
@@ -169,46 +170,50 @@ def parse(text: str, *, name: str = FILE) -> Project:
 
 def checked(project: Project, *, name: str = FILE) -> Project:
     """The project, if its values fit together. Raises ProjectError."""
-
-    def refuse(message: str) -> ProjectError:
-        return ProjectError(f"{name}: {message}")
-
-    if not _MODEL_NAME.fullmatch(project.name):
-        raise refuse(
-            f"name {project.name!r} must be of a-z, 0-9, '_' and '-', at most 63, starting with a letter or digit."
-        )
-    data = project.data
-    if (data.path is None) == (data.url is None):
-        raise refuse("[data] needs either path or url (with query).")
-    if data.url is not None and not data.query:
-        raise refuse('[data] url needs a query, such as query = "SELECT * FROM loans".')
-    for what, column in (("target", project.target), *(("slices", c) for c in project.slices)):
-        if what == "target" and (column in project.columns or column in project.left_out):
-            raise refuse(f"the target {column!r} cannot stand in [columns] or [left_out] too.")
-        if what == "slices" and column not in project.columns and column not in project.left_out:
-            known = [*project.columns, *project.left_out]
-            raise refuse(f"slices names {column!r}, which is no column.{did_you_mean(column, known)}")
-    if both := set(project.columns) & set(project.left_out):
-        raise refuse(f"{min(both)!r} stands in [columns] and in [left_out]: choose one.")
-    if not project.columns:
-        raise refuse("[columns] names no input column.")
-    if not 0 < project.split.test < 1:
-        raise refuse(f"[split] test = {project.split.test} must be a share between 0 and 1.")
-    if project.split.kind != "stratified" and not project.split.by:
-        raise refuse(f'[split] kind = "{project.split.kind}" needs by = "COLUMN".')
-    for candidate in project.search.candidates:
-        if candidate not in CANDIDATES:
-            raise refuse(
-                f"[search] candidates names {candidate!r}.{did_you_mean(candidate, CANDIDATES)} "
-                f"Known: {', '.join(CANDIDATES)}."
-            )
-    if project.search.budget <= 0:
-        raise refuse(f"[search] budget = {project.search.budget} must be more than 0 seconds.")
-    if project.search.trials is not None and project.search.trials < 1:
-        raise refuse(f"[search] trials = {project.search.trials} must be at least 1.")
-    if project.search.folds < 2:
-        raise refuse(f"[search] folds = {project.search.folds} must be at least 2.")
+    for problem in (*_problems_of_columns(project), *_problems_of_values(project)):
+        raise ProjectError(f"{name}: {problem}")
     return project
+
+
+def _problems_of_columns(project: Project) -> Iterator[str]:
+    known = [*project.columns, *project.left_out]
+    if project.target in known:
+        yield f"the target {project.target!r} cannot stand in [columns] or [left_out] too."
+    if both := set(project.columns) & set(project.left_out):
+        yield f"{min(both)!r} stands in [columns] and in [left_out]: choose one."
+    if not project.columns:
+        yield "[columns] names no input column."
+    for column in project.slices:
+        if column not in known:
+            yield f"slices names {column!r}, which is no column.{did_you_mean(column, known)}"
+
+
+def _problems_of_values(project: Project) -> Iterator[str]:
+    data, split, search = project.data, project.split, project.search
+    if not MODEL_NAME.fullmatch(project.name):
+        yield f"name {project.name!r} must be of a-z, 0-9, '_' and '-', at most 63, and start with a letter or digit."
+    if (data.path is None) == (data.url is None):
+        yield "[data] needs either path or url (with query)."
+    if data.url is not None and not data.query:
+        yield '[data] url needs a query, such as query = "SELECT * FROM loans".'
+    if not 0 < split.test < 1:
+        yield f"[split] test = {split.test} must be a share between 0 and 1."
+    if split.kind != "stratified" and not split.by:
+        yield f'[split] kind = "{split.kind}" needs by = "COLUMN".'
+    if not search.candidates:
+        yield f"[search] candidates is empty. Known: {', '.join(CANDIDATES)}."
+    for candidate in search.candidates:
+        if candidate not in CANDIDATES:
+            hint = did_you_mean(candidate, CANDIDATES) or f" Known: {', '.join(CANDIDATES)}."
+            yield f"[search] candidates names {candidate!r}.{hint}"
+    if not search.budget > 0:
+        yield f"[search] budget = {search.budget} must be more than 0 seconds."
+    if search.trials is not None and search.trials < 1:
+        yield f"[search] trials = {search.trials} must be at least 1."
+    if search.folds < 2:
+        yield f"[search] folds = {search.folds} must be at least 2."
+    if project.serve.workers < 1:
+        yield f"[serve] workers = {project.serve.workers} must be at least 1."
 
 
 def _refuse_unknown(raw: dict[str, Any], kind: type[Struct], name: str, table: str) -> None:

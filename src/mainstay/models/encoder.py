@@ -170,7 +170,7 @@ def _compiled_block(block: Block | TextTerms) -> Callable[[Cells], Floats]:
     return run
 
 
-def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911, PLR0912, C901 - one case a step
+def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911 - one case a step
     match step:
         case Impute(values=values):
             fill = np.array(values)
@@ -212,7 +212,7 @@ def _match(lists: tuple[Numbers, ...]) -> Callable[[Floats], Floats]:
     def run(x: Floats) -> Floats:
         found = np.empty_like(x)
         for column, table in enumerate(tables):
-            found[:, column] = [v if v != v else table.get(v, -1.0) for v in x[:, column].tolist()]
+            found[:, column] = [v if math.isnan(v) else table.get(v, -1.0) for v in x[:, column].tolist()]
         return found
 
     return run

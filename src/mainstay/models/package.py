@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from mainstay.errors import CheckFailed, MainstayError
+from mainstay.errors import MainstayError
 from mainstay.models.encoder import Encoder
 from mainstay.models.golden import Golden
 from mainstay.models.signature import Signature

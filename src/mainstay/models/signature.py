@@ -286,7 +286,7 @@ class Reader:
 
     def _datetime(self, column: Column, value: Any, row: int, rows: int) -> float:
         expected = "a date-time in ISO 8601" if column.format == "iso" else f"a date-time like {column.format}"
-        if self._is_missing(value) or (isinstance(value, date) and value != value):  # NaT is not equal to itself
+        if self._is_missing(value) or str(value) == "NaT":  # pandas' missing date-time
             self._refuse_missing(column, value, row, rows, expected)
             return math.nan
         try:
@@ -303,7 +303,7 @@ def epoch_seconds(value: str | date, form: str = "iso") -> float:
         TypeError: neither text nor a date.
     """
     if isinstance(value, str):
-        value = datetime.fromisoformat(value) if form == "iso" else datetime.strptime(value, form)
+        value = datetime.fromisoformat(value) if form == "iso" else datetime.strptime(value, form)  # noqa: DTZ007 - the zone is set below
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
     elif isinstance(value, date):
