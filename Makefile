@@ -1,0 +1,74 @@
+# make setup   makes .venv with the locked dependencies (every target below does it by itself)
+# make demo    from a data file to a served model; ONCE=1 stops after the answers
+# make test    the whole suite; ARGS="-k form" passes words to pytest
+# make lint    everything that is checked without running the suite
+# make bench   requests per second on one core, beside a bare server
+# make docs    writes docs/reference from the code
+# make lock    resolves requirements.lock again from pyproject.toml
+# make clean   removes what can be made again
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= python3
+ARGS ?=
+
+# Behind a proxy with a CA of its own, the system's certificates know it and pip's do not.
+CERTIFICATES := $(firstword $(wildcard $(SSL_CERT_FILE) \
+	/etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+ifneq ($(CERTIFICATES),)
+export SSL_CERT_FILE ?= $(CERTIFICATES)
+export PIP_CERT ?= $(CERTIFICATES)
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs lock clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup: $(READY)
+
+# Made once, and again when what it was made from changes. The stamp is written last: a set-up that was
+# interrupted is gone on with, and an environment that no longer runs is made anew.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one with make PYTHON=/path/to/python3." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Mainstay needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): install a newer one, or name it with make PYTHON=python3.12." >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) comes without venv or ensurepip: install them (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 2; }
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/mainstay demo $(if $(ONCE),--once)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tools
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.lock
+	$(BIN)/python -m tools.reference --check
+
+bench: setup
+	@$(BIN)/python benchmarks/serving.py $(ARGS)
+
+docs: setup
+	@$(BIN)/python -m tools.reference
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train --group dev \
+		--no-header pyproject.toml -o requirements.lock
+	$(BIN)/python -m tools.lock
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

@@ -1,0 +1,79 @@
+"""Says whether requirements.lock still answers pyproject.toml, without a network.
+
+Run as `python -m tools.lock`; exits 1 with one line for each difference.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)", re.MULTILINE)
+
+
+def wanted(pyproject: str) -> list[Requirement]:
+    """What the package, its extra `train` and the group `dev` ask for."""
+    document = tomllib.loads(pyproject)
+    project = document["project"]
+    return [
+        Requirement(line)
+        for line in (
+            *project["dependencies"],
+            *project["optional-dependencies"]["train"],
+            *document["dependency-groups"]["dev"],
+        )
+    ]
+
+
+def pins(lock: str) -> dict[str, tuple[list[str], bool]]:
+    """By canonical name: the versions pinned (one for each platform), and whether the project itself asks for it."""
+    found: dict[str, tuple[list[str], bool]] = {}
+    starts = [*_PIN.finditer(lock)]
+    ends = [*(match.start() for match in starts[1:]), len(lock)]
+    for match, end in zip(starts, ends, strict=True):
+        name = canonicalize_name(match["name"])
+        versions, direct = found.get(name, ([], False))
+        asked = "mainstay (pyproject.toml" in lock[match.start() : end]
+        found[name] = ([*versions, match["version"]], direct or asked)
+    return found
+
+
+def differences(pyproject: str, lock: str) -> list[str]:
+    """One sentence for each way in which the lock does not answer the project; empty where it does."""
+    pinned, asked = pins(lock), wanted(pyproject)
+    said = []
+    for requirement in asked:
+        versions, direct = pinned.get(canonicalize_name(requirement.name), ([], False))
+        if not direct:
+            said.append(f"{requirement.name} is asked for and not locked")
+        said += [
+            f"{requirement} is asked for and {version} is locked"
+            for version in versions
+            if not requirement.specifier.contains(version, prereleases=True)
+        ]
+    names = {canonicalize_name(requirement.name) for requirement in asked}
+    said += [f"{name} is locked for the project, which no longer asks for it" for name in _direct(pinned) - names]
+    return sorted(said)
+
+
+def _direct(pinned: dict[str, tuple[list[str], bool]]) -> set[str]:
+    return {name for name, (_, direct) in pinned.items() if direct}
+
+
+def main() -> int:
+    said = differences(
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"), (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    )
+    for line in said:
+        print(f"requirements.lock: {line}: run make lock.", file=sys.stderr)
+    return 1 if said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
