@@ -170,7 +170,7 @@ def parse(text: str, *, name: str = FILE) -> Project:
 
 def checked(project: Project, *, name: str = FILE) -> Project:
     """The project, if its values fit together. Raises ProjectError."""
-    for problem in (*_problems_of_columns(project), *_problems_of_values(project)):
+    for problem in (*_problems_of_columns(project), *_problems_of_data(project), *_problems_of_search(project.search)):
         raise ProjectError(f"{name}: {problem}")
     return project
 
@@ -188,8 +188,8 @@ def _problems_of_columns(project: Project) -> Iterator[str]:
             yield f"slices names {column!r}, which is no column.{did_you_mean(column, known)}"
 
 
-def _problems_of_values(project: Project) -> Iterator[str]:
-    data, split, search = project.data, project.split, project.search
+def _problems_of_data(project: Project) -> Iterator[str]:
+    data, split = project.data, project.split
     if not MODEL_NAME.fullmatch(project.name):
         yield f"name {project.name!r} must be of a-z, 0-9, '_' and '-', at most 63, and start with a letter or digit."
     if (data.path is None) == (data.url is None):
@@ -200,20 +200,23 @@ def _problems_of_values(project: Project) -> Iterator[str]:
         yield f"[split] test = {split.test} must be a share between 0 and 1."
     if split.kind != "stratified" and not split.by:
         yield f'[split] kind = "{split.kind}" needs by = "COLUMN".'
+    if project.serve.workers < 1:
+        yield f"[serve] workers = {project.serve.workers} must be at least 1."
+
+
+def _problems_of_search(search: Search) -> Iterator[str]:
+    known = f" Known: {', '.join(CANDIDATES)}."
     if not search.candidates:
-        yield f"[search] candidates is empty. Known: {', '.join(CANDIDATES)}."
+        yield f"[search] candidates is empty.{known}"
     for candidate in search.candidates:
         if candidate not in CANDIDATES:
-            hint = did_you_mean(candidate, CANDIDATES) or f" Known: {', '.join(CANDIDATES)}."
-            yield f"[search] candidates names {candidate!r}.{hint}"
+            yield f"[search] candidates names {candidate!r}.{did_you_mean(candidate, CANDIDATES) or known}"
     if not search.budget > 0:
         yield f"[search] budget = {search.budget} must be more than 0 seconds."
     if search.trials is not None and search.trials < 1:
         yield f"[search] trials = {search.trials} must be at least 1."
     if search.folds < 2:
         yield f"[search] folds = {search.folds} must be at least 2."
-    if project.serve.workers < 1:
-        yield f"[serve] workers = {project.serve.workers} must be at least 1."
 
 
 def _refuse_unknown(raw: dict[str, Any], kind: type[Struct], name: str, table: str) -> None:

@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_named_with_what_was_expected(changed, said):
 def test_a_misspelt_column_gets_a_suggestion():
     row = {**ROW, "agee": 35}
     del row["age"]
-    with pytest.raises(InputError, match="unknown column 'agee'. Did you mean 'age'?"):
+    with pytest.raises(InputError, match=r"unknown column .agee.\. Did you mean .age.\?"):
         READER.rows([row])
 
 
@@ -132,7 +132,7 @@ def test_values_of_a_pandas_frame_are_read_as_they_are():
     assert cells.texts[5] == ["a", None]
 
 
-@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
 def test_a_date_time_keeps_its_second_in_any_zone(moment):
     moment = moment.replace(microsecond=0)
     expected = (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
