@@ -76,6 +76,12 @@ class OneHot(msgspec.Struct, frozen=True, tag="one_hot", tag_field="step"):
     sizes: tuple[int, ...]
 
 
+class Bins(msgspec.Struct, frozen=True, tag="bins", tag_field="step"):
+    """The number of its column's edges (ascending) that are at most the value, as KBinsDiscretizer; NaN stays."""
+
+    edges: tuple[Numbers, ...]
+
+
 class DateParts(msgspec.Struct, frozen=True, tag="date_parts", tag_field="step"):
     """Seconds since 1970-01-01 UTC become calendar parts, part by part within each column; NaN stays."""
 
@@ -94,7 +100,7 @@ class Select(msgspec.Struct, frozen=True, tag="select", tag_field="step"):
     kept: tuple[int, ...]
 
 
-Step = Impute | MissingFlag | Clip | Scale | Affine | Match | Lookup | OneHot | DateParts | Function | Select
+Step = Impute | MissingFlag | Clip | Scale | Affine | Match | Lookup | OneHot | Bins | DateParts | Function | Select
 
 
 class Block(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
@@ -192,6 +198,8 @@ def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911 -
             return _lookup(step)
         case OneHot(sizes=sizes):
             return _one_hot(sizes)
+        case Bins(edges=edges):
+            return _bins(edges)
         case DateParts(parts=parts):
             return lambda x: _date_parts(x, parts)
         case Function(name=name):
@@ -248,6 +256,19 @@ def _one_hot(sizes: tuple[int, ...]) -> Callable[[Floats], Floats]:
         rows, columns = np.nonzero((x >= 0) & (x < limits))  # NaN and -1 are neither
         hot[rows, (x[rows, columns] + offsets[columns]).astype(np.intp)] = 1.0
         return hot
+
+    return run
+
+
+def _bins(edges: tuple[Numbers, ...]) -> Callable[[Floats], Floats]:
+    tables = [np.array(column, dtype=np.float64) for column in edges]
+
+    def run(x: Floats) -> Floats:
+        counted = np.empty_like(x)
+        for column, table in enumerate(tables):
+            values = x[:, column]
+            counted[:, column] = np.where(np.isnan(values), np.nan, np.searchsorted(table, values, side="right"))
+        return counted
 
     return run
 

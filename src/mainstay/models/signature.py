@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mainstay.errors import MainstayError, did_you_mean
+from mainstay.errors import MainstayError, did_you_mean, nearest
 
 ColumnType = Literal["number", "boolean", "category", "datetime", "text"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -49,6 +49,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag="column", tag_field=
     """Whether a missing value is accepted: only where training saw one or the project says so."""
     categories: tuple[str, ...] = ()
     """For a category: the values seen in training, in the order of their codes. Others are `UNSEEN`."""
+    closed: bool = False
+    """For a category: whether others are refused, as an encoder that knows no unseen value does, not `UNSEEN`."""
     format: str = "iso"
     """For a date-time: "iso" (ISO 8601) or a strptime format."""
     minimum: float | None = None
@@ -278,11 +280,18 @@ class Reader:
             self._refuse_missing(column, value, row, rows, "a category, as text")
             return math.nan
         if isinstance(value, str):
-            return self._codes[column.name].get(value, UNSEEN)
+            text = value
         # A category that looks like an integer may be sent as one: its decimal text is exact.
-        if isinstance(value, int | np.integer) and not isinstance(value, bool):
-            return self._codes[column.name].get(str(int(value)), UNSEEN)
-        raise _wrong(column, value, row, rows, "a category, as text")
+        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+            text = str(int(value))
+        else:
+            raise _wrong(column, value, row, rows, "a category, as text")
+        code = self._codes[column.name].get(text, UNSEEN)
+        if code == UNSEEN and column.closed:
+            close = nearest(text, column.categories)
+            meant = f" (did you mean {close!r}?)" if close else ""
+            raise _wrong(column, value, row, rows, f"one of {_listed(column.categories)}{meant}")
+        return code
 
     def _datetime(self, column: Column, value: Any, row: int, rows: int) -> float:
         expected = "a date-time in ISO 8601" if column.format == "iso" else f"a date-time like {column.format}"

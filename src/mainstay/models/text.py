@@ -20,6 +20,7 @@ from mainstay.models.signature import Floats
 # A package names one of these; it never brings an expression of its own, which could be made to run for ever.
 TOKENS = {
     "words": re.compile(r"(?u)\b\w\w+\b"),
+    "all_words": re.compile(r"(?u)\b\w+\b"),
     "words_and_marks": re.compile(r"\w+|[^\w\s]"),
 }
 SPACES = re.compile(r"\s\s+")
@@ -34,8 +35,10 @@ class TextTerms(msgspec.Struct, frozen=True, kw_only=True, tag="text_terms", tag
     """A factor a term; empty for none."""
     analyzer: Literal["word", "char", "char_wb"] = "word"
     """Words, characters, or characters within a word padded with blanks."""
-    tokens: Literal["words", "words_and_marks"] = "words"
+    tokens: Literal["words", "all_words", "words_and_marks"] = "words"
     ngrams: tuple[int, int] = (1, 1)
+    stop_words: tuple[str, ...] = ()
+    """Words that are left out before terms of several words are made."""
     lowercase: bool = True
     strip_accents: Literal["unicode", "ascii"] | None = None
     binary: bool = False
@@ -89,6 +92,9 @@ class TextTerms(msgspec.Struct, frozen=True, kw_only=True, tag="text_terms", tag
         shortest, longest = self.ngrams
         if self.analyzer == "word":
             words = TOKENS[self.tokens].findall(text)
+            if self.stop_words:
+                left_out = frozenset(self.stop_words)
+                words = [word for word in words if word not in left_out]
             for size in range(shortest, longest + 1):
                 if size == 1:
                     yield from words
