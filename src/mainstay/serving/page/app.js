@@ -1,0 +1,173 @@
+// The page at /: a form made from the signature, and the answer as one types.
+
+import { AnswerPanel } from "./answer.js";
+import { byId, copy, make } from "./dom.js";
+import { field } from "./fields.js";
+import { get, predictAddress, Questions, Refused } from "./server.js";
+import { body, curl, python } from "./snippets.js";
+
+const PAUSE = 120; // milliseconds without a key before the server is asked
+const LOOK = 4000; // milliseconds between looks for another version
+const MANY = 16; // fields from which on a search among them helps
+
+const answer = new AnswerPanel();
+const questions = new Questions();
+let model = null; // the document of GET /models/{name}
+let fields = [];
+let timer = null;
+let language = curl;
+
+const row = () => fields.map((each) => [each.column.name, each.value()]);
+const aside = () => model.signature.set_aside ?? [];
+
+function changed() {
+  snippet();
+  clearTimeout(timer);
+  timer = setTimeout(ask, PAUSE);
+}
+
+async function ask() {
+  clearTimeout(timer);
+  const asked = model;
+  let reply;
+  try {
+    reply = await questions.ask(predictAddress(asked.name), body(row(), aside()));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    complain(error);
+    return;
+  }
+  if (reply === null || asked !== model) return;
+  complain(null);
+  answer.show(...first(reply));
+  // The answer says who gave it: another version is answering now, perhaps with another signature.
+  if (typeof reply.model === "string" && versioned(asked) !== reply.model) await look();
+}
+
+/** The one row of a reply: its prediction and its probabilities, as a list in the order of the labels. */
+function first(reply) {
+  const prediction = Array.isArray(reply.prediction) ? reply.prediction[0] : reply.prediction;
+  let probabilities = reply.probabilities ?? null;
+  if (Array.isArray(probabilities) && Array.isArray(probabilities[0])) probabilities = probabilities[0];
+  return [prediction, probabilities];
+}
+
+function complain(error) {
+  const named = error && fields.find((each) => each.column.name === error.column);
+  for (const each of fields) each.complain(each === named ? error.message : null);
+  notice(error && !named ? error.message : "", "wrong");
+  if (error) answer.stale(named ? `waiting for ${named.column.name}` : "no answer");
+}
+
+function notice(message, kind = "") {
+  const place = byId("notice");
+  place.textContent = message;
+  place.className = `notice ${kind}`;
+}
+
+function snippet() {
+  byId("snippet").textContent = language(predictAddress(model.name), row(), aside());
+}
+
+const versioned = (document) => `${document.name}:${document.version}`;
+
+/** Shows a model; values that a person gave stay where the columns are the same. */
+function open(document) {
+  const same = model !== null && model.name === document.name;
+  const kept = same && JSON.stringify(model.signature.inputs.map(({ name, type }) => [name, type]));
+  const stays = kept === JSON.stringify(document.signature.inputs.map(({ name, type }) => [name, type]));
+  const values = stays ? fields.map((each) => each.value()) : null;
+  model = document;
+  window.document.title = `${model.name} · Mainstay`;
+  byId("form-title").textContent = model.name;
+  byId("version").textContent = `version ${model.version} · ${model.signature.task}`;
+  fields = model.signature.inputs.map((column) => field(column, changed));
+  values?.forEach((value, index) => fields[index].set(value));
+  byId("form").replaceChildren(...fields.map((each) => each.element));
+  byId("find").hidden = fields.length < MANY;
+  byId("search").value = "";
+  byId("reset").hidden = false;
+  byId("code-card").hidden = false;
+  answer.of(model.signature, model.decision ?? null);
+  snippet();
+  return ask();
+}
+
+async function choose(name) {
+  const document = await get(`models/${encodeURIComponent(name)}`);
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  notice("");
+  await open(document);
+}
+
+/** Looks which models there are, and whether another version answers now. */
+async function look() {
+  const { models } = await list();
+  const names = models.map((each) => each.name);
+  const select = byId("models");
+  if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
+    select.replaceChildren(...names.map((name) => new Option(name, name)));
+  }
+  byId("switch").hidden = names.length < 2;
+  if (!names.length) {
+    notice("No model is deployed yet. This page looks again by itself.");
+    return;
+  }
+  const wished = model?.name ?? decodeURIComponent(location.hash.slice(1));
+  const name = names.includes(wished) ? wished : names[0];
+  select.value = name;
+  const found = models.find((each) => each.name === name);
+  if (model === null || model.name !== name) {
+    await choose(name);
+  } else if (String(found.version) !== String(model.version)) {
+    const before = versioned(model);
+    const document = await get(`models/${encodeURIComponent(name)}`);
+    const focused = fields.findIndex((each) => each.element.contains(window.document.activeElement));
+    await open(document);
+    fields[focused]?.focus();
+    notice(`${versioned(document)} answers now, in place of ${before}.`);
+  }
+}
+
+/** GET /models, as {models: [{name, version, task}]}. */
+async function list() {
+  const reply = await get("models");
+  return Array.isArray(reply) ? { models: reply } : reply;
+}
+
+async function looking() {
+  try {
+    if (!document.hidden) await look();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    notice(error.message, "wrong");
+  } finally {
+    setTimeout(looking, LOOK);
+  }
+}
+
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask();
+});
+byId("models").addEventListener("change", (event) => choose(event.target.value));
+byId("reset").addEventListener("click", () => {
+  for (const each of fields) each.reset();
+  changed();
+});
+byId("search").addEventListener("input", (event) => {
+  const wanted = event.target.value.trim().toLowerCase();
+  for (const each of fields) each.element.hidden = !each.column.name.toLowerCase().includes(wanted);
+});
+for (const [id, words, what] of [["copy-curl", curl, "curl"], ["copy-python", python, "Python"]]) {
+  byId(id).addEventListener("click", async (event) => {
+    language = words;
+    snippet();
+    const button = event.currentTarget;
+    const done = await copy(byId("snippet").textContent);
+    button.textContent = done ? "Copied" : "Select and copy below";
+    byId("copied").textContent = done ? `Copied as ${what}` : "";
+    setTimeout(() => (button.textContent = `Copy as ${what}`), 1600);
+  });
+}
+looking();

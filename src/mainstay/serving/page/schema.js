@@ -1,0 +1,78 @@
+// A JSON Schema as a person reads it, and an example of it.
+
+import { make } from "./dom.js";
+
+const DEEPEST = 5;
+
+/** A part of the document, its reference followed ("#/components/schemas/Row"). */
+export function resolved(api, part) {
+  let found = part;
+  for (let hops = 0; found?.$ref && hops < 20; hops += 1) {
+    found = found.$ref.slice(2).split("/").reduce(
+      (node, key) => node?.[decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~")], api) ?? {};
+  }
+  return found ?? {};
+}
+
+const alternatives = (schema) => schema.oneOf ?? schema.anyOf ?? null;
+
+/** The type of a schema in a few words. */
+function words(api, given) {
+  const schema = resolved(api, given);
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum) {
+    const some = schema.enum.slice(0, 12).map((value) => JSON.stringify(value)).join(" | ");
+    return schema.enum.length > 12 ? `${some} | … (${schema.enum.length})` : some;
+  }
+  const choices = alternatives(schema);
+  if (choices) return [...new Set(choices.map((each) => words(api, each)))].join(" or ");
+  const types = [schema.type ?? (schema.properties ? "object" : "any")].flat();
+  return types
+    .map((type) => {
+      if (type === "array" && schema.items) return `list of ${words(api, schema.items)}`;
+      return schema.format && type === "string" ? schema.format : type;
+    })
+    .join(" or ");
+}
+
+/** A schema with its properties, as elements. */
+export function schemaView(api, given, depth = 0) {
+  const schema = resolved(api, given);
+  const view = make("div", {}, make("span", { class: "schema-type", text: words(api, schema) }));
+  if (schema.description) view.append(` ${schema.description}`);
+  if (depth >= DEEPEST) return view;
+  const required = new Set(schema.required ?? []);
+  const properties = Object.entries(schema.properties ?? {});
+  if (properties.length) {
+    const list = make("dl");
+    for (const [name, property] of properties) {
+      const title = required.has(name) ? name : `${name}?`;
+      list.append(make("dt", { text: title }), make("dd", {}, schemaView(api, property, depth + 1)));
+    }
+    view.append(list);
+  }
+  const inner = schema.type === "array" || schema.items ? [schema.items] : alternatives(schema) ?? [];
+  for (const each of inner) {
+    const found = resolved(api, each);
+    if (found.properties || found.items || alternatives(found)) view.append(schemaView(api, found, depth + 1));
+  }
+  return view;
+}
+
+/** A value that fits a schema, for a body that the document gives no example of. */
+export function example(api, given, depth = 0) {
+  const schema = resolved(api, given);
+  if (schema.example !== undefined) return schema.example;
+  if (schema.examples?.length) return schema.examples[0];
+  if (schema.default !== undefined) return schema.default;
+  if (schema.const !== undefined) return schema.const;
+  if (schema.enum) return schema.enum[0];
+  const choices = alternatives(schema);
+  if (choices) return example(api, choices[0], depth);
+  const type = [schema.type ?? (schema.properties ? "object" : "null")].flat()[0];
+  if (type === "object" && depth < DEEPEST) {
+    return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, property]) => [name, example(api, property, depth + 1)]));
+  }
+  if (type === "array") return schema.items && depth < DEEPEST ? [example(api, schema.items, depth + 1)] : [];
+  return { string: "", number: schema.minimum ?? 0, integer: schema.minimum ?? 0, boolean: false }[type] ?? null;
+}
