@@ -1,0 +1,172 @@
+"""The SQL database of a registry: SQLite in a folder, opened so that several processes can trust it.
+
+WAL with `synchronous=FULL` (what was acknowledged survives a power cut), foreign keys enforced, and every write in
+`BEGIN IMMEDIATE`: a transaction that reads before it writes never has to be started again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from mainstay.errors import MachineError, MainstayError
+from mainstay.registry import migrations
+from mainstay.registry.disk import DiskFull, NotWritable, refused
+from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
+from mainstay.registry.locks import file_lock
+from mainstay.registry.mounts import refuse_network
+
+FILE = "registry.db"
+_LOCK = "registry.lock"
+_PATIENCE = 30.0
+"""Seconds that a transaction waits for others; a transaction takes milliseconds."""
+_MIGRATION_PATIENCE = 120.0
+_WRITES = "mainstay_writes"
+
+
+class Database:
+    """Transactions on the database file of a registry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = _engine(path)
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool) -> Database:
+        """The database of the folder `root`, made or brought to the present schema if need be.
+
+        Raises:
+            NoRegistry: there is none, and `create` is false.
+            NetworkFolder, NotWritable, DiskFull, RegistryBusy, RegistryCorrupt, RegistryNewer, NotARegistry.
+        """
+        path = root / FILE
+        try:
+            exists = path.exists()
+            if not exists:
+                if not create:
+                    raise NoRegistry(root)
+                root.mkdir(parents=True, exist_ok=True)
+            refuse_network(root)
+        except OSError as error:
+            raise refused(error, root) from error
+        database = cls(path)
+        try:
+            if not exists or database._revision() != migrations.HEAD:
+                database._migrate(root)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database, and changes nothing."""
+        with self._told(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is alone in writing: committed, durably, at the end of the block, or not at all."""
+        with self._told(), self._engine.connect() as connection:
+            connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _revision(self) -> str | None:
+        """The schema's revision; None for an empty database, or one whose making was interrupted.
+
+        Raises:
+            RegistryNewer, NotARegistry.
+        """
+        with self.read() as connection:
+            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'").scalars())
+            if not tables:
+                return None
+            if migrations.TABLE not in tables or "version" not in tables:
+                raise NotARegistry(self.path)
+            found = str(connection.exec_driver_sql(f"SELECT version_num FROM {migrations.TABLE}").scalar_one())  # noqa: S608 — a constant
+        if found not in migrations.REVISIONS:
+            raise RegistryNewer(self.path, found=found, known=migrations.HEAD)
+        return found
+
+    def _migrate(self, root: Path) -> None:
+        with file_lock(root / _LOCK, patience=_MIGRATION_PATIENCE):
+            if self._revision() == migrations.HEAD:
+                return  # another process did it while this one waited
+            with self._told(), self._engine.connect() as connection:
+                # Outside of a transaction, as SQLite wants it; the file remembers.
+                mode = connection.connection.driver_connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]  # type: ignore[union-attr]  # SQLAlchemy types the driver's connection as optional
+                if mode != "wal":
+                    raise MachineError(
+                        f"SQLite cannot share {self.path} between processes on this file system: "
+                        "put the project on a local disk."
+                    )
+            with self.write() as connection:
+                migrations.upgrade(connection)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what SQLite says into what a person can act on."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            raised = _meant(error, self.path)
+            if raised is None:
+                raise
+            raise raised from error
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": _PATIENCE},
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+    )
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+    # Transactions are begun in `_on_begin`: the driver's own BEGIN would come too late, and not IMMEDIATE.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _on_begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _meant(error: DBAPIError | sqlite3.Error, path: Path) -> MainstayError | None:
+    """The error to raise for an error of SQLite's; None for one that is a fault of the program."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    name = str(getattr(origin, "sqlite_errorname", ""))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")):
+        return RegistryBusy(
+            f"{path} was in use by other processes for {_PATIENCE:g} seconds: let them end, then try again."
+        )
+    if name == "SQLITE_FULL":
+        return DiskFull(path)
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return NotWritable(path)
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return RegistryCorrupt(
+            f"{path} is damaged ({origin}): put a copy of it in its place; the files of the versions in "
+            f"{path.parent / 'blobs'} are not touched by this."
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return MachineError(f"{path} cannot be read or written ({origin}): check its disk, then try again.")
+    return None

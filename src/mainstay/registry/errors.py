@@ -1,0 +1,132 @@
+"""What the registry refuses, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mainstay.errors import CheckFailed, MachineError, MainstayError, did_you_mean
+
+
+class NoRegistry(MainstayError):
+    """A project has no registry yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        super().__init__(
+            f"There is no registry in {root} yet: run mainstay train first, or go to the project's folder."
+        )
+
+
+class ModelNotFound(MainstayError):
+    """No model of this name was registered."""
+
+    def __init__(self, model: str, known: Iterable[str]) -> None:
+        self.model, names = model, sorted(known)
+        known_ones = f" Known: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}." if names else ""
+        hint = did_you_mean(model, names) or known_ones or " Register one with mainstay train."
+        super().__init__(f"There is no model {model!r}.{hint}")
+
+
+class VersionNotFound(MainstayError):
+    """The model has no such version."""
+
+    def __init__(self, ref: str, latest: int) -> None:
+        self.ref, self.latest = ref, latest
+        model = ref.partition(":")[0]
+        known = f"its latest is {model}:{latest}" if latest else f"{model} has no version"
+        super().__init__(f"There is no version {ref}: {known}; see mainstay list {model}.")
+
+
+class AliasNotFound(MainstayError):
+    """The model has no such alias."""
+
+    def __init__(self, model: str, alias: str, known: Iterable[str]) -> None:
+        self.model, self.alias = model, alias
+        hint = did_you_mean(alias, known) or f" See mainstay show {model}."
+        super().__init__(f"{model} has no alias {alias!r}.{hint}")
+
+
+class NotDeployed(MainstayError):
+    """The model is not being served, so it has no champion."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"{model} has no deployed version: run mainstay deploy {model}:NUMBER first.")
+
+
+class AliasMoved(CheckFailed):
+    """The alias was moved by someone else in the meantime."""
+
+    def __init__(self, model: str, alias: str, *, expected: str | None, found: str | None, by: str | None) -> None:
+        self.model, self.alias, self.expected, self.found, self.by = model, alias, expected, found, by
+        where = f"points at {found}" if found else "does not exist"
+        who = f" (moved by {by})" if by else ""
+        super().__init__(
+            f"{model}@{alias} {where}{who}, not at {expected}: read it again, then retry."
+            if expected
+            else f"{model}@{alias} {where} already{who}: read it again, then retry."
+        )
+
+
+class DeploymentMoved(CheckFailed):
+    """The deployment was changed by someone else in the meantime."""
+
+    def __init__(self, model: str, *, expected: str | None, found: str | None, by: str | None) -> None:
+        self.model, self.expected, self.found, self.by = model, expected, found, by
+        now = f"{found} is deployed (by {by})" if found else f"{model} is not deployed"
+        super().__init__(f"{now}, not {expected or 'nothing'} as expected: look at it again, then retry.")
+
+
+class NotDeployable(CheckFailed):
+    """The version did not pass its gates."""
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(
+            f"{ref} did not pass its gates, so it is not deployed: see why with mainstay show {ref}, train a better "
+            "one, or deploy it with an override and a reason, both of which are recorded."
+        )
+
+
+class AttestationExists(MainstayError):
+    """An attestation of this name is there already, and attestations never change."""
+
+    def __init__(self, ref: str, name: str) -> None:
+        self.ref, self.name = ref, name
+        super().__init__(f"{ref} has another {name!r} already, and attestations never change: choose a new name.")
+
+
+class IncompletePackage(MainstayError):
+    """A draft lacks a file without which no version can be served."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The package has no {name!r}, so it cannot be registered: build it again.")
+
+
+class RegistryBusy(MachineError):
+    """Other processes kept the database for longer than a write waits."""
+
+
+class RegistryCorrupt(MachineError):
+    """The database file is damaged, or is no database."""
+
+
+class RegistryNewer(MainstayError):
+    """The database was written by a newer Mainstay."""
+
+    def __init__(self, path: Path, *, found: str, known: str) -> None:
+        self.path, self.found, self.known = path, found, known
+        super().__init__(
+            f"{path} was written by a newer Mainstay (schema {found}; this one knows up to {known}): "
+            "upgrade with pip install --upgrade mainstay."
+        )
+
+
+class NotARegistry(MainstayError):
+    """The file is a database of something else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is a database, but not a registry of Mainstay: move it away, then try again.")

@@ -1,0 +1,66 @@
+"""Events: what happened, told in the transaction in which it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from mainstay.registry import schema
+from mainstay.registry.records import Event
+
+REGISTERED = "registered"
+REGISTERED_AGAIN = "registered_again"
+ATTESTED = "attested"
+ALIAS_MOVED = "alias_moved"
+ALIAS_REMOVED = "alias_removed"
+DEPLOYED = "deployed"
+UNDEPLOYED = "undeployed"
+
+_COLUMNS = schema.event.c
+
+
+def write(
+    connection: Connection,
+    kind: str,
+    *,
+    at: datetime,
+    actor: str,
+    model: str | None = None,
+    version: int | None = None,
+    reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
+) -> int:
+    """Tells that something happened; the event's id."""
+    row = {
+        "at": at,
+        "actor": actor,
+        "kind": kind,
+        "model": model,
+        "version": version,
+        "reason": reason,
+        "evidence": dict(evidence or {}),
+    }
+    return int(connection.execute(insert(schema.event).returning(_COLUMNS.id), row).scalar_one())
+
+
+def page(connection: Connection, *, model: str | None, after: int, limit: int) -> list[Event]:
+    """The first `limit` events with an id above `after`, oldest first."""
+    query = select(schema.event).where(_COLUMNS.id > after).order_by(_COLUMNS.id).limit(limit)
+    if model is not None:
+        query = query.where(_COLUMNS.model == model)
+    return [_event(row) for row in connection.execute(query)]
+
+
+def latest(connection: Connection, *, model: str | None, limit: int) -> list[Event]:
+    """The last `limit` events, newest first."""
+    query = select(schema.event).order_by(_COLUMNS.id.desc()).limit(limit)
+    if model is not None:
+        query = query.where(_COLUMNS.model == model)
+    return [_event(row) for row in connection.execute(query)]
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(**row._mapping)  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping

@@ -1,0 +1,1 @@
+"""One file a revision, each with its reason; a revision that was released is never edited."""

@@ -1,0 +1,108 @@
+"""The registry's facts as values. Times are aware and in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Status = Literal["deployed", "ready", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One immutable package of a model, as it was when it was read."""
+
+    id: str
+    model: str
+    number: int
+    content_id: str
+    """SHA-256 (hex) of what decides its answers."""
+    format: str
+    passed: bool
+    """Whether it passed its gates."""
+    deployed: bool
+    actor: str
+    created_at: datetime
+    summary: dict[str, Any] = field(hash=False)
+    """Such as its metrics, for lists."""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.model}:{self.number}"
+
+    @property
+    def status(self) -> Status:
+        """Deployed; ready to be; or failed its gates (and not deployed by an override)."""
+        if self.deployed:
+            return "deployed"
+        return "ready" if self.passed else "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """A movable name for a version."""
+
+    model: str
+    name: str
+    number: int
+    """Of the version."""
+    actor: str
+    reason: str
+    since: datetime
+
+    @property
+    def ref(self) -> str:
+        """The version it names."""
+        return f"{self.model}:{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A model that is being served, and the version that is its stable one."""
+
+    version: Version
+    generation: int
+    """The registry's generation that brought this deployment."""
+    override: bool
+    """Whether the version was deployed although it had failed its gates."""
+    actor: str
+    reason: str
+    since: datetime
+
+    @property
+    def model(self) -> str:
+        return self.version.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened; never changed, never removed."""
+
+    id: int
+    """Increasing."""
+    at: datetime
+    actor: str
+    kind: str
+    model: str | None
+    version: int | None
+    """The version's number."""
+    reason: str
+    evidence: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A serving agent: one a machine, which follows the registry for its workers."""
+
+    id: str
+    host: str
+    pid: int
+    url: str
+    started_at: datetime
+    generation: int = 0
+    """The newest generation that all of its workers serve."""
+    errors: dict[str, str] = field(default_factory=dict, hash=False)
+    """Of models that it could not bring to this generation, by name, in words."""
+    beat_at: datetime | None = None
+    """When it was last heard of; set by the registry."""

@@ -1,0 +1,163 @@
+"""The tables. One schema for SQLite and PostgreSQL; what changes it is a migration in `migrations/versions`.
+
+Ids of rows are opaque (see `ids`), so a move to another database keeps them. Numbers that people read (a version's,
+a generation, an event's) are counted inside the transaction that uses them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite keeps it without its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = String(36)
+Name = String(63)
+Hash = String(64)
+# An INTEGER PRIMARY KEY is SQLite's own row number.
+Counted = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("created_at", Utc, nullable=False),
+)
+
+version = Table(
+    "version",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", Id, ForeignKey("model.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    # Also the hash of the blob that lists the content files: the list is what the id is the digest of.
+    Column("content_id", Hash, nullable=False),
+    Column("format", String(32), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("summary", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("model_id", "number"),
+    # So that an alias and a deployment can name a version of their own model only.
+    UniqueConstraint("model_id", "id"),
+    Index(None, "model_id", "content_id"),
+)
+
+attestation = Table(
+    "attestation",
+    metadata,
+    Column("version_id", Id, ForeignKey("version.id"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("sha256", Hash, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    # Whether it came with the registration, and not later.
+    Column("original", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+alias = Table(
+    "alias",
+    metadata,
+    Column("model_id", Id, ForeignKey("model.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("version_id", Id, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Utc, nullable=False),
+    ForeignKeyConstraint(["model_id", "version_id"], ["version.model_id", "version.id"]),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("model_id", Id, ForeignKey("model.id"), primary_key=True),
+    Column("version_id", Id, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Utc, nullable=False),
+    ForeignKeyConstraint(["model_id", "version_id"], ["version.model_id", "version.id"]),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Counted, primary_key=True, autoincrement=True),
+    Column("at", Utc, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", String(32), nullable=False),
+    # By name and number, not by id: what happened stays told when its version is gone.
+    Column("model", Name),
+    Column("version", Integer),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Index(None, "model", "id"),
+    sqlite_autoincrement=True,
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("beat_at", Utc, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("errors", JSON, nullable=False),
+)

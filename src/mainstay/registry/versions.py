@@ -1,0 +1,228 @@
+"""Versions: added, found, listed; never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+
+from mainstay.models.package import GOLDEN, SIGNATURE, SPEC, Draft, FileEntry, Manifest
+from mainstay.registry import events, schema
+from mainstay.registry.errors import (
+    AliasNotFound,
+    AttestationExists,
+    IncompletePackage,
+    ModelNotFound,
+    NotDeployed,
+    VersionNotFound,
+)
+from mainstay.registry.ids import new_id
+from mainstay.registry.records import Version
+from mainstay.registry.refs import CHAMPION, Ref
+
+_V, _M, _D, _A = schema.version.c, schema.model.c, schema.deployment.c, schema.attestation.c
+
+
+def format_of(draft: Draft) -> str:
+    """The format of a draft that has all that serving a version takes.
+
+    Raises:
+        IncompletePackage: a file is missing.
+        PackageCorrupt, SignatureError: a file cannot be understood.
+    """
+    package = draft.package()
+    for name in (SPEC, SIGNATURE, GOLDEN):
+        if name not in draft.content:
+            raise IncompletePackage(name)
+    spec = package.spec
+    if spec.file not in draft.content:
+        raise IncompletePackage(spec.file)
+    _ = package.signature
+    return spec.format
+
+
+def add(
+    connection: Connection,
+    model: str,
+    manifest: Manifest,
+    *,
+    kind: str,
+    passed: bool,
+    actor: str,
+    summary: Mapping[str, Any],
+    at: datetime,
+) -> Version:
+    """A new version under the model's next number, or the one that has these files and this verdict already."""
+    model_id = _model(connection, model, at)
+    twins = connection.execute(
+        query().where(_V.model_id == model_id, _V.content_id == manifest.content_id).order_by(_V.number)
+    )
+    same_answers = [record(row) for row in twins]
+    for twin in same_answers:
+        if twin.passed == passed and attestations(connection, twin.id, original=True) == manifest.attestations:
+            events.write(connection, events.REGISTERED_AGAIN, at=at, actor=actor, model=model, version=twin.number)
+            return twin
+    latest = connection.execute(select(func.max(_V.number)).where(_V.model_id == model_id)).scalar_one()
+    version_id, number = new_id(at), int(latest or 0) + 1
+    row = {
+        "id": version_id,
+        "model_id": model_id,
+        "number": number,
+        "content_id": manifest.content_id,
+        "format": kind,
+        "passed": passed,
+        "summary": dict(summary),
+        "actor": actor,
+        "created_at": at,
+    }
+    connection.execute(insert(schema.version), row)
+    for name, entry in manifest.attestations.items():
+        _attestation(connection, version_id, name, entry, original=True, actor=actor, at=at)
+    evidence = {"content_id": manifest.content_id, "passed": passed, "summary": dict(summary)}
+    if same_answers:
+        evidence["same_content_as"] = same_answers[0].ref
+    events.write(connection, events.REGISTERED, at=at, actor=actor, model=model, version=number, evidence=evidence)
+    return by_id(connection, version_id, ref=f"{model}:{number}")
+
+
+def attest(connection: Connection, version: Version, name: str, entry: FileEntry, *, actor: str, at: datetime) -> None:
+    """Adds an attestation to a version; the same one twice is one.
+
+    Raises:
+        VersionNotFound, AttestationExists.
+    """
+    by_id(connection, version.id, ref=version.ref)
+    there = attestations(connection, version.id).get(name)
+    if there == entry:
+        return
+    if there is not None:
+        raise AttestationExists(version.ref, name)
+    _attestation(connection, version.id, name, entry, original=False, actor=actor, at=at)
+    events.write(
+        connection,
+        events.ATTESTED,
+        at=at,
+        actor=actor,
+        model=version.model,
+        version=version.number,
+        evidence={"name": name, "sha256": entry.sha256},
+    )
+
+
+def attestations(connection: Connection, version_id: str, *, original: bool = False) -> dict[str, FileEntry]:
+    """The attestations of a version by name; with `original`, those it was registered with."""
+    chosen = select(_A.name, _A.sha256, _A.size).where(_A.version_id == version_id).order_by(_A.name)
+    if original:
+        chosen = chosen.where(_A.original)
+    return {row.name: FileEntry(row.sha256, row.size) for row in connection.execute(chosen)}
+
+
+def find(connection: Connection, ref: Ref) -> Version:
+    """The version that a ref names now.
+
+    Raises:
+        ModelNotFound, VersionNotFound, AliasNotFound, NotDeployed.
+    """
+    chosen = query().where(_M.name == ref.model)
+    if ref.number is not None:
+        chosen = chosen.where(_V.number == ref.number)
+    elif ref.alias == CHAMPION:
+        chosen = chosen.where(_D.version_id.is_not(None))
+    elif ref.alias is not None:
+        chosen = chosen.join(schema.alias, schema.alias.c.version_id == _V.id).where(schema.alias.c.name == ref.alias)
+    else:
+        chosen = chosen.order_by(_V.number.desc()).limit(1)
+    row = connection.execute(chosen).first()
+    if row is None:
+        raise _not_found(connection, ref)
+    return record(row)
+
+
+def by_id(connection: Connection, version_id: str, *, ref: str) -> Version:
+    """The version with this id; `ref` stands in the error. Raises VersionNotFound."""
+    row = connection.execute(query().where(_V.id == version_id)).first()
+    if row is None:
+        raise VersionNotFound(ref, 0)
+    return record(row)
+
+
+def model_id(connection: Connection, model: str) -> str:
+    """The id of a model. Raises ModelNotFound."""
+    found = connection.execute(select(_M.id).where(_M.name == model)).scalar_one_or_none()
+    if found is None:
+        raise ModelNotFound(model, models(connection))
+    return str(found)
+
+
+def models(connection: Connection) -> list[str]:
+    """The names of all models, in order."""
+    return list(connection.execute(select(_M.name).order_by(_M.name)).scalars())
+
+
+def page(connection: Connection, *, model: str | None, limit: int, before: Version | None) -> list[Version]:
+    """Versions, newest first: of one model by number, of all by the time of registration."""
+    if model is not None:
+        chosen = query().where(_V.model_id == model_id(connection, model)).order_by(_V.number.desc())
+        if before is not None:
+            chosen = chosen.where(_V.number < before.number)
+    else:
+        chosen = query().order_by(_V.id.desc())
+        if before is not None:
+            chosen = chosen.where(_V.id < before.id)
+    return [record(row) for row in connection.execute(chosen.limit(limit))]
+
+
+def query() -> Select[Any]:
+    return (
+        select(
+            *(column for column in _V if column.name != "model_id"),
+            _M.name.label("model"),
+            _D.version_id.is_not(None).label("deployed"),
+        )
+        .join(schema.model, _M.id == _V.model_id)
+        .join(schema.deployment, _D.version_id == _V.id, isouter=True)
+    )
+
+
+def record(row: Row[Any]) -> Version:
+    return Version(**row._mapping)  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
+
+
+def _model(connection: Connection, name: str, at: datetime) -> str:
+    # FOR UPDATE, where the database has it, makes numbers of one model wait for each other.
+    found = connection.execute(select(_M.id).where(_M.name == name).with_for_update()).scalar_one_or_none()
+    if found is not None:
+        return str(found)
+    row = {"id": new_id(at), "name": name, "created_at": at}
+    connection.execute(insert(schema.model), row)
+    return str(row["id"])
+
+
+def _attestation(
+    connection: Connection, version_id: str, name: str, entry: FileEntry, *, original: bool, actor: str, at: datetime
+) -> None:
+    row = {
+        "version_id": version_id,
+        "name": name,
+        "sha256": entry.sha256,
+        "size": entry.size,
+        "original": original,
+        "actor": actor,
+        "created_at": at,
+    }
+    connection.execute(insert(schema.attestation), row)
+
+
+def _not_found(connection: Connection, ref: Ref) -> ModelNotFound | VersionNotFound | AliasNotFound | NotDeployed:
+    known = connection.execute(select(_M.id).where(_M.name == ref.model)).scalar_one_or_none()
+    if known is None:
+        return ModelNotFound(ref.model, models(connection))
+    if ref.alias == CHAMPION:
+        return NotDeployed(ref.model)
+    if ref.alias is not None:
+        names = connection.execute(select(schema.alias.c.name).where(schema.alias.c.model_id == known)).scalars()
+        return AliasNotFound(ref.model, ref.alias, names)
+    latest = connection.execute(select(func.max(_V.number)).where(_V.model_id == known)).scalar_one()
+    return VersionNotFound(str(ref), latest or 0)
