@@ -1,0 +1,203 @@
+"""Stopped at any instant, short of disk, used by many at once: nothing is half-registered, no fact is lost."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from registry_contract import add
+
+from mainstay.registry.disk import DiskFull
+from mainstay.registry.store import Registry
+
+HERE = Path(__file__).parent
+WORKERS = 8
+SECONDS = 6.0
+KILLS = 40
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from registry_contract import add
+from mainstay.registry import aliases, deployments, events, versions
+from mainstay.registry.store import Registry
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+with Registry.open(Path(sys.argv[1])) as registry:
+    where = sys.argv[2]
+    if where == "before the transaction":
+        versions.add = die
+    elif where == "before the commit":
+        events.write = die
+    elif where == "while committing":
+        from sqlalchemy import event
+        event.listen(registry._database._engine, "commit", die)
+    else:
+        count = int(where)
+        put = registry.blobs.put
+        def puts(data):
+            global count
+            count -= 1
+            return put(data) if count >= 0 else die()
+        registry.blobs.put = puts
+    add(registry, graph="2")
+"""
+FILLS = """
+import resource, signal, sys
+from pathlib import Path
+from mainstay.registry.disk import DiskFull
+from registry_contract import add
+from mainstay.registry.store import Registry
+with Registry.open(Path(sys.argv[1])) as registry:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    try:
+        add(registry, graph="2" * 300_000)
+    except DiskFull as error:
+        print(error)
+        sys.exit(7)
+"""
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=HERE, capture_output=True, text=True, check=False
+    )
+
+
+def expect_one_version(root: Path) -> None:
+    """One version, one event, nothing unfinished; and the next registration is number 2."""
+    with Registry.open(root, create=False) as registry:
+        assert [v.ref for v in registry.versions()] == ["credit:1"]
+        assert [e.kind for e in registry.events()] == ["registered"]
+        again = add(registry, graph="2")
+        assert again.ref == "credit:2"
+        assert registry.package(again).read("model.onnx") == b"2"
+        assert list((root / "blobs" / "tmp").iterdir()) == []
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with Registry.open(tmp_path / ".mainstay") as registry:
+        add(registry)
+    return tmp_path / ".mainstay"
+
+
+@pytest.mark.parametrize(
+    "where", ["0", "1", "3", "5", "before the transaction", "before the commit", "while committing"]
+)
+def test_killed_while_registering_nothing_is_half_registered(root: Path, where: str) -> None:
+    assert run(DIES, str(root), where).returncode == -signal.SIGKILL
+    expect_one_version(root)
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_out_of_quota_while_registering_nothing_is_half_registered(root: Path, limit: int) -> None:
+    told = run(FILLS, str(root), str(limit))
+    assert told.returncode == 7, told.stderr
+    assert "free some space" in told.stdout
+    expect_one_version(root)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 1 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here ({mounted.stderr.strip()}); the quota tests do what they can")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_on_a_full_disk_nothing_is_half_registered(small_disk: Path) -> None:
+    root = small_disk / ".mainstay"
+    with Registry.open(root) as registry:
+        add(registry)
+        with pytest.raises(DiskFull, match="free some space"):
+            add(registry, graph="2" * 2_000_000)
+    expect_one_version(root)
+
+
+def test_a_disk_that_fills_up_under_the_database_loses_nothing(small_disk: Path) -> None:
+    root = small_disk / ".mainstay"
+    with Registry.open(root) as registry:
+        add(registry)
+        told = 1
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 4096)
+        with pytest.raises(DiskFull):
+            for number in range(10_000):
+                registry.record("note", actor="ada", reason=f"{number} " + "0" * 4000)
+                told += 1
+    filler.unlink()
+    with Registry.open(root) as registry:
+        assert len(registry.events(limit=100_000)) == told
+        registry.record("note", actor="ada")
+
+
+def test_many_processes_killed_at_random_lose_nothing_and_break_nothing(tmp_path: Path) -> None:
+    root, chance = tmp_path / ".mainstay", random.Random(7)
+    until = time.monotonic() + SECONDS
+
+    def start(seed: int) -> subprocess.Popen[bytes]:
+        arguments = [str(root), str(tmp_path / f"journal-{seed}"), str(seed), str(max(0.0, until - time.monotonic()))]
+        return subprocess.Popen([sys.executable, "registry_worker.py", *arguments], cwd=HERE, stderr=subprocess.PIPE)
+
+    living = {seed: start(seed) for seed in range(WORKERS)}
+    ended = []
+    for kill in range(KILLS):
+        time.sleep(max(0.0, (until - time.monotonic()) / (KILLS - kill + 1)))
+        seed = chance.choice(sorted(living))
+        living[seed].kill()
+        ended.append(living[seed])
+        # The same journal, continued: a killed worker leaves at most its last line unwritten.
+        living[seed] = start(seed)
+    said = [process.communicate(timeout=60)[1].decode() for process in [*ended, *living.values()]]
+    assert {process.returncode for process in living.values()} == {0}, said
+    assert not any(said), said
+
+    facts = [
+        msgspec.json.decode(line) for path in tmp_path.glob("journal-*") for line in path.read_bytes().splitlines()
+    ]
+    with Registry.open(root) as registry:
+        versions = registry.versions("credit", limit=1_000_000)
+        events = registry.events(limit=1_000_000)
+        assert [v.number for v in versions] == list(range(len(versions), 0, -1))
+        ids = {v.number: v.id for v in versions}
+        told: dict[str, list] = {}
+        for event in events:
+            told.setdefault(event.kind, []).append(event)
+        happened = {(event.kind, event.actor, event.version) for event in events}
+        for fact in facts:
+            assert (fact["kind"], fact["actor"], fact["version"]) in happened
+            if fact["kind"] == "registered":
+                assert ids[fact["version"]] == fact["id"]
+        assert sorted(e.version for e in told["registered"]) == sorted(ids)
+        # Each move begins where the one before it ended: no update was lost.
+        moves = told["alias_moved"]
+        assert [e.evidence["from"] for e in moves] == [None, *(e.version for e in moves[:-1])]
+        assert registry.version("credit@live").number == moves[-1].version
+        deployed = told["deployed"]
+        assert [e.evidence["from"] for e in deployed] == [None, *(e.version for e in deployed[:-1])]
+        assert [e.evidence["generation"] for e in deployed] == list(range(1, len(deployed) + 1))
+        assert registry.generation() == len(deployed)
+        for version in versions:
+            package = registry.package(version)
+            for name in package.manifest.files:
+                package.read(name)
+    assert len([fact for fact in facts if fact["kind"] == "registered"]) >= WORKERS
+    assert len(moves) > 1

@@ -1,0 +1,149 @@
+"""Whatever is done to a registry, it is what a dictionary says it should be."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from registry_drafts import draft
+
+from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotDeployable
+from mainstay.registry.records import Version
+from mainstay.registry.store import Registry
+
+MODELS = st.sampled_from(["credit", "churn"])
+GRAPHS = st.sampled_from(["1", "2", "3"])
+ALIASES = st.sampled_from(["live", "canary"])
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.registry = Registry.open(self.folder)
+        self.versions: dict[str, list[Version]] = {"credit": [], "churn": []}
+        self.known: dict[tuple[str, str, str, bool], Version] = {}
+        self.aliases: dict[tuple[str, str], Version] = {}
+        self.deployed: dict[str, Version] = {}
+        self.generation = 0
+        self.happened = 0
+
+    def teardown(self) -> None:
+        self.registry.close()
+        shutil.rmtree(self.folder)
+
+    def one_of(self, model: str, data: Any, *, or_none: bool) -> Version | None:
+        return data.draw(st.sampled_from([*self.versions[model], *([None] if or_none else [])]))
+
+    @rule(model=MODELS, graph=GRAPHS, evaluation=st.sampled_from(["a", "b"]), passed=st.booleans())
+    def register(self, model: str, graph: str, evaluation: str, passed: bool) -> None:
+        added = self.registry.add(model, draft(graph, evaluation=evaluation), passed=passed, actor="ada", summary={})
+        self.happened += 1
+        key = (model, graph, evaluation, passed)
+        if key in self.known:
+            assert added.id == self.known[key].id
+        else:
+            self.known[key] = added
+            self.versions[model].append(added)
+
+    @rule(model=MODELS, alias=ALIASES, right=st.booleans(), data=st.data())
+    def point(self, model: str, alias: str, right: bool, data: Any) -> None:
+        if not self.versions[model]:
+            return
+        now = self.aliases.get((model, alias))
+        to = self.one_of(model, data, or_none=True)
+        expecting = now if right else self.one_of(model, data, or_none=True)
+        if (expecting and expecting.id) != (now and now.id):
+            with pytest.raises(AliasMoved):
+                self.registry.point(model, alias, to, expecting=expecting, actor="ada")
+            return
+        self.registry.point(model, alias, to, expecting=expecting, actor="ada")
+        self.happened += (to and to.id) != (now and now.id)
+        self.aliases.pop((model, alias), None)
+        if to is not None:
+            self.aliases[model, alias] = to
+
+    @rule(model=MODELS, override=st.booleans(), right=st.booleans(), data=st.data())
+    def deploy(self, model: str, override: bool, right: bool, data: Any) -> None:
+        if not self.versions[model]:
+            return
+        now = self.deployed.get(model)
+        to = self.one_of(model, data, or_none=False)
+        assert to is not None
+        expecting = now if right else self.one_of(model, data, or_none=True)
+
+        def deploy() -> int:
+            return self.registry.deploy(
+                to, expecting=expecting, actor="ada", reason="because", override=override
+            ).generation
+
+        if not to.passed and not override:
+            with pytest.raises(NotDeployable):
+                deploy()
+            return
+        if (expecting and expecting.id) != (now and now.id):
+            with pytest.raises(DeploymentMoved):
+                deploy()
+            return
+        generation = deploy()
+        if now is None or now.id != to.id:
+            self.happened += 1
+            self.generation += 1
+            assert generation == self.generation
+        self.deployed[model] = to
+
+    @rule(model=MODELS)
+    def undeploy(self, model: str) -> None:
+        if model not in self.deployed:
+            return
+        now = self.deployed.pop(model)
+        self.happened += 1
+        self.generation += 1
+        assert self.registry.undeploy(model, expecting=now, actor="ada") == self.generation
+
+    @rule()
+    def reopen(self) -> None:
+        self.registry.close()
+        self.registry = Registry.open(self.folder, create=False)
+
+    @invariant()
+    def numbers_are_dense(self) -> None:
+        for model, versions in self.versions.items():
+            if versions:
+                found = self.registry.versions(model)
+                assert [v.number for v in found] == list(range(len(versions), 0, -1))
+                assert {v.id for v in found} == {v.id for v in versions}
+
+    @invariant()
+    def aliases_name_what_they_should(self) -> None:
+        for model, versions in self.versions.items():
+            if versions:
+                expected = {name: v.ref for (of, name), v in self.aliases.items() if of == model}
+                if model in self.deployed:
+                    expected["champion"] = self.deployed[model].ref
+                assert {alias.name: alias.ref for alias in self.registry.aliases(model)} == expected
+                for name, ref in expected.items():
+                    assert self.registry.version(f"{model}@{name}").ref == ref
+
+    @invariant()
+    def deployments_are_what_they_should_be(self) -> None:
+        assert {d.model: d.version.id for d in self.registry.deployments()} == {
+            model: version.id for model, version in self.deployed.items()
+        }
+        assert self.registry.generation() == self.generation
+
+    @invariant()
+    def every_change_was_told_once(self) -> None:
+        assert len(self.registry.events(limit=10_000)) == self.happened
+
+
+TestRegistryModel = RegistryMachine.TestCase
+TestRegistryModel.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
