@@ -178,14 +178,10 @@ def _text(factor: Factor, rows: int) -> tuple[ColumnType, str | None]:
         return "category", None
     words = sum(len(text.split()) for text in texts) / len(texts)
     many = len(texts) > 0.1 * present
-    if many and words >= 3:
+    if many and (words >= 3 or (words >= 2 and len(texts) > 1000)):
         return "text", None
-    if len(texts) == present and present >= FEW:
-        return "category", f"identifier: all {present} values differ"
-    if len(texts) > 0.9 * present and present >= 100:
+    if (len(texts) == present and present >= FEW) or (len(texts) > 0.9 * present and present >= 100):
         return "category", f"identifier: {len(texts)} different values in {present} rows"
-    if many and words >= 2 and len(texts) > 1000:
-        return "text", None
     return "category", None
 
 
