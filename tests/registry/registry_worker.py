@@ -1,6 +1,7 @@
-"""A process that uses a registry with all its might, and tells what was acknowledged, until it is killed.
+"""A process that uses a registry with all its might, and tells what was acknowledged, until it is killed
+or told to stop by a file ROOT/stop.
 
-    python registry_worker.py ROOT JOURNAL SEED SECONDS
+    python registry_worker.py ROOT JOURNAL SEED
 
 Each line of the journal is written after its call returned, so whatever it says must be true for ever.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -23,10 +23,9 @@ from mainstay.registry.store import Registry
 MODEL = "credit"
 
 
-def main(root: str, journal: str, seed: str, seconds: str) -> None:
+def main(root: str, journal: str, seed: str) -> None:
     chance = random.Random(f"{seed}-{os.getpid()}")
     me = f"worker-{seed}-{os.getpid()}"
-    until = time.monotonic() + float(seconds)
     with (
         Path(journal).open("ab", buffering=0) as acknowledged,
         Registry.open(Path(root)) as registry,
@@ -36,7 +35,7 @@ def main(root: str, journal: str, seed: str, seconds: str) -> None:
             acknowledged.write(msgspec.json.encode({**fact, "actor": me}) + b"\n")
 
         turn = 0
-        while time.monotonic() < until:
+        while not (Path(root) / "stop").exists():
             turn += 1
             wish = chance.random()
             if wish < 0.4:

@@ -239,7 +239,9 @@ def test_threads_that_race_to_make_a_registry_make_one(tmp_path: Path) -> None:
 
 def test_a_making_that_was_killed_is_begun_again(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", DIES_MIGRATING, str(tmp_path)], check=False)
-    assert (tmp_path / "registry.db").exists()
+    other = sqlite3.connect(tmp_path / "registry.db")
+    assert other.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    other.close()
     with Registry.open(tmp_path) as registry:
         assert add(registry).ref == "credit:1"
 
@@ -252,6 +254,20 @@ def test_an_empty_file_becomes_a_registry(tmp_path: Path) -> None:
 
 def test_opening_what_is_up_to_date_does_not_load_alembic(root: Path) -> None:
     subprocess.run([sys.executable, "-c", OPENS_WITHOUT_ALEMBIC, str(root)], check=True)
+
+
+def test_a_registry_stays_where_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Registry.open(Path(".mainstay")) as registry:
+        monkeypatch.chdir("/")
+        registry._database._engine.dispose()
+        assert registry.package(add(registry)).read("model.onnx") == b"1"
+
+
+def test_many_threads_share_one_registry(root: Path) -> None:
+    with Registry.open(root) as registry, ThreadPoolExecutor(24) as pool:
+        added = list(pool.map(lambda n: add(registry, graph=f"graph {n}").number, range(48)))
+        assert sorted(added) == list(range(2, 50))
 
 
 def test_a_folder_with_every_kind_of_name_holds_a_registry(tmp_path: Path) -> None:

@@ -60,3 +60,8 @@ def test_what_is_taken_spells_itself(text: str) -> None:
     except BadName:
         return
     assert str(ref) == text
+
+
+def test_an_alias_after_a_colon_is_seen_through() -> None:
+    with pytest.raises(BadName, match="or credit@champion"):
+        parse("credit:champion")

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mainstay.errors import MachineError, MainstayError
 from mainstay.registry import migrations
-from mainstay.registry.disk import DiskFull, NotWritable, refused
+from mainstay.registry.disk import DiskFull, NotWritable, refused, sync_folder
 from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
 from mainstay.registry.locks import file_lock
 from mainstay.registry.mounts import refuse_network
@@ -29,6 +30,8 @@ _PATIENCE = 30.0
 """Seconds that a transaction waits for others; a transaction takes milliseconds."""
 _MIGRATION_PATIENCE = 120.0
 _WRITES = "mainstay_writes"
+_ROOM = 1 << 17
+"""Bytes that SQLite may need at once; with fewer, a failed write is for want of room."""
 
 
 class Database:
@@ -52,7 +55,9 @@ class Database:
             if not exists:
                 if not create:
                     raise NoRegistry(root)
-                root.mkdir(parents=True, exist_ok=True)
+                if not root.is_dir():
+                    root.mkdir(parents=True, exist_ok=True)
+                    sync_folder(root.parent)
             refuse_network(root)
         except OSError as error:
             raise refused(error, root) from error
@@ -130,6 +135,7 @@ def _engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": _PATIENCE},
+        max_overflow=-1,  # SQLite's own lock is the queue
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
@@ -158,7 +164,8 @@ def _meant(error: DBAPIError | sqlite3.Error, path: Path) -> MainstayError | Non
         return RegistryBusy(
             f"{path} was in use by other processes for {_PATIENCE:g} seconds: let them end, then try again."
         )
-    if name == "SQLITE_FULL":
+    # On a full disk SQLite's shared memory fails in its own way.
+    if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and disk_usage(path.parent).free < _ROOM):
         return DiskFull(path)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return NotWritable(path)

@@ -38,7 +38,8 @@ def parse(text: str) -> Ref:
     if ":" in text:
         model, _, number = text.partition(":")
         if not _NUMBER.fullmatch(number):
-            raise BadName(f"{text!r} does not name a version: write MODEL:NUMBER, such as credit:1.")
+            alias = f", or {model}@{number} if that is an alias" if _ALIAS.fullmatch(number) else ""
+            raise BadName(f"{text!r} does not name a version: write MODEL:NUMBER, such as credit:1{alias}.")
         return Ref(model_name(model), number=int(number))
     model, at, alias = text.partition("@")
     return Ref(model_name(model), alias=alias_name(alias) if at else None)

@@ -31,8 +31,9 @@ def utc_now() -> datetime:
 
 
 class Registry:
-    """The versions, aliases, deployments and events of a project; for any number of threads and processes at once.
+    """The versions, aliases, deployments and events of a project.
 
+    Any number of threads may share one; each process opens its own.
     Beside the errors that a call names, each raises MachineError (DiskFull, NotWritable, RegistryBusy,
     RegistryCorrupt) where the machine says no.
     """
@@ -51,6 +52,7 @@ class Registry:
             RegistryNewer: a newer Mainstay wrote it.
             NotARegistry, NetworkFolder, and as every call.
         """
+        root = root.absolute()  # so that it stays the same one when the process changes its folder
         return cls(Database.open(root, create=create), FolderBlobs(root / BLOBS), clock)
 
     def close(self) -> None:
