@@ -94,13 +94,31 @@ class Function(msgspec.Struct, frozen=True, tag="function", tag_field="step"):
     name: Literal["log", "log1p", "log2", "log10", "sqrt", "square", "abs", "exp", "expm1"]
 
 
+class Single(msgspec.Struct, frozen=True, tag="single", tag_field="step"):
+    """Rounded to single precision and back, as a column of that type holds its values."""
+
+
 class Select(msgspec.Struct, frozen=True, tag="select", tag_field="step"):
     """Keeps some of the columns, in this order."""
 
     kept: tuple[int, ...]
 
 
-Step = Impute | MissingFlag | Clip | Scale | Affine | Match | Lookup | OneHot | Bins | DateParts | Function | Select
+Step = (
+    Impute
+    | MissingFlag
+    | Clip
+    | Scale
+    | Affine
+    | Match
+    | Lookup
+    | OneHot
+    | Bins
+    | DateParts
+    | Function
+    | Single
+    | Select
+)
 
 
 class Block(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
@@ -176,7 +194,7 @@ def _compiled_block(block: Block | TextTerms) -> Callable[[Cells], Floats]:
     return run
 
 
-def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911 - one case a step
+def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911, PLR0912, C901 - one case a step
     match step:
         case Impute(values=values):
             fill = np.array(values)
@@ -205,6 +223,8 @@ def _compiled_step(step: Step) -> Callable[[Floats], Floats]:  # noqa: PLR0911 -
         case Function(name=name):
             function: Callable[[Floats], Floats] = getattr(np, name)
             return function
+        case Single():
+            return lambda x: x.astype(np.float32).astype(np.float64)
         case Select(kept=kept):
             chosen = np.array(kept, dtype=np.intp)
             return lambda x: x[:, chosen]

@@ -1,0 +1,107 @@
+"""Native scikit-learn models, kept with skops: no pickle, and no type restored that the operator does not trust.
+
+The list of trusted types comes from whoever runs the process, never from the package: a file that brings its own
+trust has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from skops import io
+
+from mainstay.errors import MainstayError
+from mainstay.models.answers import Answers
+from mainstay.models.formats.frames import FRAME, FrameSpec, frame_of, native
+from mainstay.models.formats.native import native_answers
+from mainstay.models.package import Package
+from mainstay.models.signature import Cells, InputError, Signature
+
+FILE = "model.skops"
+
+
+class UntrustedTypes(MainstayError):
+    """A file would restore types that the operator does not trust."""
+
+    def __init__(self, types: Sequence[str], *, why: str = "") -> None:
+        self.types = tuple(types)
+        listed = ", ".join(self.types)
+        native = f" (it is kept as it is, since {why[:1].lower()}{why[1:]})" if why else ""
+        super().__init__(
+            f"The model's file holds types that are not trusted{native}: {listed}; "
+            "if you know where they come from, name them as trusted yourself."
+        )
+
+
+class SkopsRunner:
+    """A native estimator: behind an encoder, or a whole pipeline that takes its own table."""
+
+    def __init__(self, estimator: Any, signature: Signature, frame: FrameSpec | None) -> None:
+        self._estimator, self._signature, self._frame = estimator, signature, frame
+
+    def run(self, cells: Cells, features: Any | None) -> Answers:
+        """Scores of n rows.
+
+        Raises:
+            InputError: a whole pipeline refuses the rows, an unseen category for example.
+        """
+        if features is not None:
+            return native_answers(self._estimator, features, self._signature)
+        if self._frame is None:
+            raise MainstayError("The package has neither an encoder nor a table for its native model.")
+        table = native(frame_of(cells, self._signature, self._frame), self._frame)
+        try:
+            return native_answers(self._estimator, table, self._signature)
+        except ValueError as error:  # scikit-learn's word for input that a fitted pipeline does not take
+            raise InputError(f"The model itself refuses these rows: {error}") from error
+
+
+def save(estimator: Any) -> bytes:
+    """The file of a fitted estimator.
+
+    Raises:
+        MainstayError: skops cannot write it, or what it wrote cannot be read.
+    """
+    try:
+        data = io.dumps(estimator)
+        io.loads(data, trusted=io.get_untrusted_types(data=data))  # our own object, a moment ago: nothing to fear
+    except Exception as error:  # skops raises whatever the object's own parts raise
+        raise MainstayError(
+            f"skops cannot keep this model ({error}): give its own classes and functions a name in a module that can "
+            "be imported."
+        ) from error
+    if local := [name for name in untrusted(data) if name.startswith("__main__.")]:
+        raise MainstayError(
+            f"The model holds {local[0].removeprefix('__main__.')!r}, defined in a notebook or script, which no server "
+            "can import: move it to a module of its own, import it from there and fit the model again."
+        )
+    return data  # type: ignore[no-any-return]  # bytes; skops has no types
+
+
+def untrusted(data: bytes) -> tuple[str, ...]:
+    """The types in a file that skops does not trust of itself, sorted."""
+    return tuple(sorted(io.get_untrusted_types(data=data)))
+
+
+def restored(data: bytes, trusted: Sequence[str]) -> Any:
+    """The estimator of a file.
+
+    Raises:
+        UntrustedTypes: it holds types that are not in `trusted`.
+    """
+    if refused := [name for name in untrusted(data) if name not in set(trusted)]:
+        raise UntrustedTypes(refused)
+    return io.loads(data, trusted=list(trusted))
+
+
+def load(package: Package, *, trusted: tuple[str, ...] = ()) -> SkopsRunner:
+    """The runner of a package whose model is kept with skops.
+
+    Raises:
+        UntrustedTypes: it holds types that are not in `trusted`.
+        PackageCorrupt: a file is missing or was changed.
+    """
+    estimator = restored(package.read(package.spec.file), trusted)
+    frame = package.document(FRAME, FrameSpec) if FRAME in package else None
+    return SkopsRunner(estimator, package.signature, frame)

@@ -1,0 +1,264 @@
+"""A scikit-learn pipeline that somebody fitted himself, as an encoder and the estimator behind it.
+
+The steps of the pipeline are walked with symbols in place of data (lanes); each known transformer becomes exact steps
+of the encoder. Where a step has none, the encoder ends before it and the rest of the pipeline is the estimator.
+Nothing here is believed: packaging proves the result against the pipeline itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_selection import SelectorMixin
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+
+from mainstay.models.encoder import Affine, Encoder, Single
+from mainstay.models.formats.columnwise import TRANSCRIBED, selector
+from mainstay.models.formats.frames import Taken, take
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table, assembled, numeric, picked, stepped
+from mainstay.models.signature import MAX_EXACT_INTEGER, Column
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """A pipeline in two parts, and what its signature must say."""
+
+    encoder: Encoder
+    estimator: Any
+    """What takes the encoder's features: the last step, or the steps that have no exact transcription."""
+    signature_inputs: tuple[Column, ...]
+    set_aside: tuple[str, ...]
+    """Columns of the table that the pipeline leaves out."""
+    left: str
+    """Why steps before the last one are left to the estimator; empty where none is."""
+
+
+def transcribe(pipeline: Any, X: Any) -> Transcribed:
+    """The encoder of a fitted pipeline (or a bare estimator), from the table that it was fitted on.
+
+    Raises:
+        CannotTranscribe: not even its first steps have exact ones in the encoder.
+        SignatureError: `X` cannot be described by a signature.
+    """
+    taken = X if isinstance(X, Taken) else take(X)
+    facts = Facts(tuple(column.name for column in taken.inputs))
+    lanes, estimator, left = _walked(pipeline, _start(taken, facts), facts)
+    lanes, estimator = _native_categories(estimator, lanes, facts, taken)
+    numeric(lanes, type(estimator).__name__, facts)
+    facts.used = {lane.column for lane in lanes}
+    for lane in lanes:
+        if lane.column in facts.recoded and lane.table is None:
+            raise CannotTranscribe(f"column {facts.names[lane.column]!r} is both a category and a number")
+        if lane.column in facts.texts and lane.text is None:
+            raise CannotTranscribe(f"column {facts.names[lane.column]!r} is both a text and a category")
+    order = sorted(facts.used)
+    inputs = tuple(_input(taken, index, lanes, facts) for index in order)
+    encoder = assembled(lanes, facts, {column: position for position, column in enumerate(order)})
+    aside = tuple(name for index, name in enumerate(facts.names) if index not in facts.used)
+    return Transcribed(encoder, estimator, inputs, aside, left)
+
+
+def _start(taken: Taken, facts: Facts) -> list[Lane]:
+    lanes: list[Lane] = []
+    for index, column in enumerate(taken.inputs):
+        if column.type == "category":
+            facts.know(index, column.categories)
+        single = taken.spec.columns[index].dtype == "float32" or taken.spec.dtype == "float32"
+        lanes.append(
+            Lane(
+                index,
+                steps=(Single(),) if single else (),
+                raw=column.type in ("text", "category"),
+                moment=column.type == "datetime",
+            )
+        )
+    return lanes
+
+
+def _walked(model: Any, lanes: list[Lane], facts: Facts) -> tuple[list[Lane], Any, str]:
+    """The lanes before the estimator, the estimator, and why it has steps of its own."""
+    if not isinstance(model, Pipeline):
+        return lanes, model, ""
+    steps = [step for _, step in model.steps]
+    for number, step in enumerate(steps[:-1]):
+        # What the failed step has learnt of columns must not stay.
+        before = copy.deepcopy(facts)
+        try:
+            lanes = _through(step, lanes, facts)
+        except CannotTranscribe as error:
+            facts.__dict__.update(before.__dict__)
+            if any(lane.raw or lane.moment for lane in lanes) or _takes_names(step):
+                raise
+            return lanes, Pipeline(model.steps[number:]), error.reason
+    last = steps[-1]
+    return _walked(last, lanes, facts) if isinstance(last, Pipeline) else (lanes, last, "")
+
+
+def _takes_names(step: Any) -> bool:
+    """Whether a step picks its columns by name, which the features of an encoder do not have."""
+    if not isinstance(step, ColumnTransformer):
+        return False
+    return any(_has_text(columns) for _, _, columns in step.transformers_)
+
+
+def _has_text(columns: Any) -> bool:
+    return isinstance(columns, str) or (
+        not isinstance(columns, slice | int) and any(isinstance(column, str) for column in np.ravel(columns))
+    )
+
+
+def _through(step: Any, lanes: list[Lane], facts: Facts) -> list[Lane]:
+    if step is None or (isinstance(step, str) and step == "passthrough"):
+        return lanes
+    if isinstance(step, Pipeline):
+        for _, inner in step.steps:
+            lanes = _through(inner, lanes, facts)
+        return lanes
+    if isinstance(step, ColumnTransformer):
+        return _column_transformer(step, lanes, facts)
+    if isinstance(step, FeatureUnion):
+        weights = step.transformer_weights or {}
+        found: list[Lane] = []
+        for name, inner in step.transformer_list:
+            if not (isinstance(inner, str) and inner == "drop"):
+                found += _weighted(_through(inner, lanes, facts), weights.get(name))
+        return found
+    handler = TRANSCRIBED.get(type(step))
+    if handler is not None:
+        return handler(step, lanes, facts)
+    if isinstance(step, SelectorMixin) and type(step).__module__.startswith("sklearn."):
+        return selector(step, lanes, facts)
+    raise CannotTranscribe(f"{type(step).__name__} has no exact steps in the encoder")
+
+
+def _column_transformer(step: ColumnTransformer, lanes: list[Lane], facts: Facts) -> list[Lane]:
+    names = list(getattr(step, "feature_names_in_", ()))
+    weights = step.transformer_weights or {}
+    found: list[Lane] = []
+    for name, inner, columns in step.transformers_:
+        if isinstance(inner, str) and inner == "drop":
+            continue
+        positions = _positions(columns, names, step.n_features_in_)
+        if positions:
+            found += _weighted(_through(inner, picked(lanes, positions), facts), weights.get(name))
+    return found
+
+
+def _positions(columns: Any, names: list[str], width: int) -> list[int]:
+    """The positions that a column specification of a ColumnTransformer names."""
+    if isinstance(columns, slice):
+        start, stop = columns.start, columns.stop
+        if isinstance(start, str) or isinstance(stop, str):  # labels include the last one
+            first = names.index(start) if start is not None else 0
+            last = names.index(stop) + 1 if stop is not None else width
+            return list(range(first, last))[:: columns.step or 1]
+        return list(range(width))[columns]
+    if isinstance(columns, str | int | np.integer):
+        columns = [columns]
+    chosen = list(columns)
+    if chosen and all(isinstance(column, bool | np.bool_) for column in chosen):
+        return np.flatnonzero(chosen).tolist()
+    return [names.index(column) if isinstance(column, str) else int(column) % width for column in chosen]
+
+
+def _weighted(lanes: list[Lane], weight: float | None) -> list[Lane]:
+    if weight is None:
+        return lanes
+    return stepped(
+        lanes,
+        lambda part: Affine((float(weight),) * (part.stop - part.start), (0.0,) * (part.stop - part.start)),
+    )
+
+
+def _native_categories(estimator: Any, lanes: list[Lane], facts: Facts, taken: Taken) -> tuple[list[Lane], Any]:
+    """Lanes of pandas categories as an estimator that takes such columns counts them."""
+    if not any(lane.raw for lane in lanes):
+        return lanes, estimator
+    if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        found, bare = _hist_gradient_boosting(estimator, lanes)
+        for lane in found:
+            if lane.table is not None:
+                facts.know(lane.column, list(lane.table.known))
+        return found, bare
+    if any(lane.raw and taken.inputs[lane.column].type != "category" for lane in lanes):
+        return lanes, estimator
+    family = type(estimator).__module__.partition(".")[0]
+    if family == "lightgbm":
+        listed = iter(estimator.booster_.pandas_categorical)
+        return [_listed(lane, next(listed)) if lane.raw else lane for lane in lanes], estimator
+    if family == "xgboost":
+        return [_listed(lane, taken.inputs[lane.column].categories) if lane.raw else lane for lane in lanes], estimator
+    return lanes, estimator
+
+
+def _listed(lane: Lane, categories: Sequence[Any]) -> Lane:
+    """Both libraries take the position of a category in its list, and nothing for another or a missing one."""
+    known = {str(category): float(code) for code, category in enumerate(categories)}
+    return Lane(lane.column, table=Table(known, np.nan, np.nan))
+
+
+def _hist_gradient_boosting(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
+    """Texts as their place in the estimator's own lists, and the estimator with an inner encoder for such places.
+
+    Unseen and missing categories are the same to it (scikit-learn 1.4 to 1.9, `_preprocessor`).
+    """
+    inner = getattr(estimator, "_preprocessor", None)
+    if inner is None:
+        return lanes, estimator
+    flags = np.asarray(estimator.is_categorical_)
+    found, lists = list(lanes), []
+    for index, values in zip(np.flatnonzero(flags), inner.named_transformers_["encoder"].categories_, strict=True):
+        present = [value for value in np.asarray(values, dtype=object) if not pd.isna(value)]
+        if lanes[index].raw:
+            found[index] = _listed(lanes[index], present)
+            lists.append(np.arange(len(present), dtype=np.float64))
+        else:
+            lists.append(np.asarray(present, dtype=np.float64))
+    encoder = OrdinalEncoder(
+        categories=lists, handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
+    )
+    coded = ColumnTransformer([("encoder", encoder, flags), ("numerical", FunctionTransformer(), ~flags)])
+    bare = copy.copy(estimator)
+    bare._preprocessor = coded.fit(np.zeros((1, len(flags))))  # noqa: SLF001 - it can be asked in no public way
+    return found, bare
+
+
+def _input(taken: Taken, index: int, lanes: Sequence[Lane], facts: Facts) -> Column:
+    """The column of the signature, as the pipeline takes it."""
+    column, own = taken.inputs[index], [lane for lane in lanes if lane.column == index]
+    nullable = column.nullable or all(lane.handles_missing for lane in own)
+    if column.type == "number" and index not in facts.recoded:
+        _refuse_big(taken.frame.iloc[:, index], column.name)
+    if index in facts.texts:
+        return msgspec.structs.replace(column, nullable=nullable)
+    if column.type == "text" or index in facts.recoded:
+        return Column(
+            name=column.name,
+            type="category",
+            nullable=nullable,
+            categories=tuple(facts.categories.get(index, {})),
+            closed=index in facts.closed,
+            typical=_most_common(taken.frame.iloc[:, index]),
+        )
+    closed = index in facts.closed
+    categories = tuple(facts.categories[index]) if column.type == "category" else ()
+    return msgspec.structs.replace(column, nullable=nullable, closed=closed, categories=categories)
+
+
+def _refuse_big(values: pd.Series[Any], name: str) -> None:
+    if pd.api.types.is_integer_dtype(values.dtype) and bool((values.abs() > MAX_EXACT_INTEGER).any()):
+        raise CannotTranscribe(f"column {name!r} holds integers beyond 2^53, which a double cannot hold")
+
+
+def _most_common(values: pd.Series[Any]) -> str | None:
+    counts = values.value_counts()
+    return str(counts.index[0]) if len(counts) else None

@@ -1,0 +1,306 @@
+"""From a fitted estimator to the files of a package: exported, proven, with golden predictions and profile.
+
+Export is never trusted. A format is taken when the files that would be registered, loaded as a server loads them,
+answer as the native model does on every row of the proof (`parity`); otherwise the next one is tried, and the
+package says why. The last one is the native model itself, kept with skops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mainstay.errors import CheckFailed, MainstayError
+from mainstay.models import package as files
+from mainstay.models.answers import Answers
+from mainstay.models.encoder import Encoder, compiled
+from mainstay.models.formats import skops
+from mainstay.models.formats.export import Exported, to_onnx
+from mainstay.models.formats.frames import FRAME, FrameSpec
+from mainstay.models.formats.native import native_answers
+from mainstay.models.golden import Golden
+from mainstay.models.package import Decision, Draft, ModelSpec, encoded
+from mainstay.models.parity import (
+    OTHER_ROWS,
+    Compared,
+    Parity,
+    boundary_cells,
+    boundary_features,
+    boundary_limit,
+    compare,
+    lineage,
+    missing_cells,
+    unseen_cells,
+)
+from mainstay.models.profile import profile_of
+from mainstay.models.runtime import Model, Runner, decided, load_runner
+from mainstay.models.signature import Cells, Floats, InputError, Reader, Signature
+from mainstay.models.synthetic import synthetic_rows, words_of
+
+GOLDEN_ROWS = 32
+BASE_ROWS = 2000
+"""Held-out rows that the boundary rows are made from."""
+ONNX_FILE = "model.onnx"
+
+Ask = Callable[[Cells], Answers]
+
+
+class ParityFailed(CheckFailed):
+    """Not even the last format answers as the native model does."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A package that may be registered, and what its proof found."""
+
+    draft: Draft
+    parity: Parity
+    format: str
+    """"onnx" or "skops"."""
+    reason: str
+    """Why it is not ONNX; empty where it is."""
+    untrusted: tuple[str, ...] = ()
+    """Types that an operator has to trust to load it (skops)."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is packaged, and what it is held against."""
+
+    estimator: Any
+    encoder: Encoder | None
+    signature: Signature
+    decision: Decision | None
+    native: Ask
+    cells: Cells
+    expected: Answers
+    frame: FrameSpec | None
+    seed: int
+    attestations: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def build(
+    *,
+    estimator: Any,
+    encoder: Encoder | None,
+    signature: Signature,
+    cells: Cells,
+    reference: Cells,
+    decision: Decision | None = None,
+    attestations: Mapping[str, bytes] | None = None,
+    seed: int = 0,
+    native: Ask | None = None,
+    expected: Answers | None = None,
+    frame: FrameSpec | None = None,
+    graphs: Sequence[Callable[[], Exported]] | None = None,
+    reason: str = "",
+) -> Built:
+    """Exports a fitted estimator, proves the export, and makes the package's files.
+
+    Args:
+        estimator: what takes the encoder's features; or, with `encoder` None, the table that `frame` describes.
+        encoder: from cells to features; its dtype is replaced by what the exported graph takes.
+        signature: of the raw columns.
+        cells: held-out rows, on which every answer must agree.
+        reference: training rows, for the profile; no golden row is one of them.
+        decision: the threshold of a binary model's label, if not the estimator's own.
+        attestations: further documents, by file name.
+        seed: of the synthetic rows.
+        native: the truth for any cells; by default the estimator, fed with the encoder's features in double precision.
+        expected: the truth for `cells`, where it was asked with the user's own table.
+        frame: how the native table is built, for a model without an encoder.
+        graphs: the exports to try, in order; by default `to_onnx` of the estimator, where there is an encoder.
+        reason: why better formats were not tried, where that is known already.
+
+    Raises:
+        ParityFailed: no format answers as the native model does.
+        MainstayError: the native model refuses the held-out rows, or skops cannot keep it.
+    """
+    double = None if encoder is None else msgspec.structs.replace(encoder, dtype="float64")
+    if native is None:
+        native = _native(estimator, double, signature, decision)
+    subject = _Subject(
+        estimator,
+        double,
+        signature,
+        decision,
+        native,
+        cells,
+        expected if expected is not None else native(cells),
+        frame,
+        seed,
+        attestations or {},
+    )
+    profile = encoded(profile_of(reference, signature, native(reference)))
+    reasons = [reason] if reason else []
+    if graphs is None:
+        graphs = [] if double is None else [lambda: to_onnx(estimator, width=double.width)]
+    for graph in graphs:
+        try:
+            exported = graph()
+            return _proven(subject, exported, reference, profile, "")
+        except MainstayError as error:  # CannotExport, ParityFailed, or a graph that ONNX Runtime refuses
+            reasons.append(getattr(error, "reason", str(error)).rstrip("."))
+    return _proven(subject, None, reference, profile, "; ".join(dict.fromkeys(reasons)))
+
+
+def _native(estimator: Any, encoder: Encoder | None, signature: Signature, decision: Decision | None) -> Ask:
+    if encoder is None:
+        raise MainstayError("A model without an encoder needs to say how it is asked: give `native`.")
+    encode = compiled(encoder)
+    return lambda cells: native_answers(estimator, encode(cells), signature, decision)
+
+
+def _proven(subject: _Subject, exported: Exported | None, reference: Cells, profile: bytes, reason: str) -> Built:
+    """The package in one format, proven.
+
+    Raises:
+        ParityFailed: its answers are not the native ones.
+        MainstayError: the format cannot hold the model.
+    """
+    content: dict[str, bytes] = {files.SIGNATURE: encoded(subject.signature)}
+    untrusted: tuple[str, ...] = ()
+    encoder = subject.encoder
+    if exported is not None:
+        spec = ModelSpec(format="onnx", file=ONNX_FILE, decision=subject.decision)
+        content[ONNX_FILE] = exported.graph
+        encoder = encoder and msgspec.structs.replace(encoder, dtype=exported.dtype)
+    else:
+        spec = ModelSpec(format="skops", file=skops.FILE, decision=subject.decision, reason=reason)
+        content[skops.FILE] = skops.save(subject.estimator)
+        untrusted = skops.untrusted(content[skops.FILE])
+        if subject.frame is not None:
+            content[FRAME] = encoded(subject.frame)
+    content[files.SPEC] = encoded(spec)
+    if encoder is not None:
+        content[files.ENCODER] = encoded(encoder)
+    golden = _golden(subject, exported.thresholds if exported else {}, reference)
+    content[files.GOLDEN] = encoded(golden)
+
+    # From here on the package is what a server would load. Its types come from the object in our own hands.
+    package = Draft(content).package()
+    runner = load_runner(package, trusted=untrusted)
+    model = Model(package, runner)
+    parity = _parity(subject, model, runner, exported, Reader(subject.signature).rows(golden.rows))
+    if not parity.holds:
+        raise ParityFailed(f"The {spec.format} model does not answer as the native one: {parity.told()}.")
+    model.check_golden()
+    attestations = {**subject.attestations, files.PROFILE: profile, files.PARITY: encoded(parity)}
+    return Built(Draft(content, attestations), parity, spec.format, spec.reason, untrusted)
+
+
+def _parity(subject: _Subject, model: Model, runner: Runner, exported: Exported | None, golden: Cells) -> Parity:
+    held_out = compare(model.answer(subject.cells), subject.expected)
+    base = _spread(subject.cells, BASE_ROWS)
+    few = _spread(subject.cells, OTHER_ROWS)
+    boundary = _both(model.answer, subject.native, golden)
+    if exported is not None and exported.thresholds and subject.encoder is not None:
+        boundary = boundary.joined(_on_thresholds(subject, model, runner, exported, base))
+    together = model.answer(few)
+    single = Compared()
+    for row in range(len(few)):
+        alone = model.answer(few.rows(slice(row, row + 1)))
+        single = single.joined(compare(alone, _row(together, row)))
+    return Parity(
+        rows=held_out.rows,
+        label_disagreements=held_out.label_disagreements,
+        largest_difference=held_out.largest_difference,
+        boundary=boundary,
+        missing=_both(model.answer, subject.native, missing_cells(base, subject.signature)),
+        unseen=_both(model.answer, subject.native, unseen_cells(base, subject.signature)),
+        single=single,
+    )
+
+
+def _on_thresholds(subject: _Subject, model: Model, runner: Runner, exported: Exported, base: Cells) -> Compared:
+    """Rows on each threshold: as features, handed to the graph alone, and as cells, through the encoder."""
+    assert subject.encoder is not None
+    limit = boundary_limit(subject.encoder.width)
+    encode = compiled(subject.encoder)
+    features = boundary_features(encode(base), exported.thresholds, limit=limit, seed=subject.seed)
+    compared = Compared()
+    if len(features):
+        empty = Cells(np.empty((len(features), 0)), {})
+        found = runner.run(empty, features.astype(exported.dtype))
+        truth = native_answers(subject.estimator, features, subject.signature, subject.decision)
+        compared = compare(decided(found, subject.decision), truth)
+    paths = lineage(subject.encoder, subject.signature)
+    cells = boundary_cells(base, paths, exported.thresholds, limit=limit, seed=subject.seed)
+    return compared.joined(_both(model.answer, subject.native, cells))
+
+
+def _both(found: Ask, native: Ask, cells: Cells) -> Compared:
+    """Both models' answers for rows of our making; rows that both refuse say nothing."""
+    if not len(cells):
+        return Compared()
+    a, b = _asked(found, cells), _asked(native, cells)
+    if a is None or b is None:
+        return Compared() if a is b else Compared(rows=len(cells), largest_difference=None)
+    return compare(a, b)
+
+
+def _asked(ask: Ask, cells: Cells) -> Answers | None:
+    """Answers, or None where the model refuses such rows (ValueError is scikit-learn's word for it)."""
+    try:
+        return ask(cells)
+    except (ValueError, InputError):
+        return None
+
+
+def _golden(subject: _Subject, thresholds: dict[int, Floats], reference: Cells) -> Golden:
+    """Synthetic rows, and the native model's answers for those that it does not refuse."""
+    places: dict[int, Floats] = {}
+    paths = lineage(subject.encoder, subject.signature)
+    for feature, values in sorted(thresholds.items()):
+        path = paths[feature] if feature < len(paths) else None
+        if path is not None:
+            found = np.array([path.back(value) for value in values.tolist()])
+            places[path.column] = np.concatenate([places.get(path.column, np.empty(0)), found[np.isfinite(found)]])
+    rows = synthetic_rows(
+        subject.signature,
+        GOLDEN_ROWS,
+        reference=reference,
+        thresholds=places,
+        words=words_of(subject.encoder, reference),
+        seed=subject.seed,
+    )
+    read = Reader(subject.signature)
+    kept = [row for row in rows if _finite(_asked(subject.native, read.rows([row])))]
+    if not kept:
+        raise MainstayError(
+            "The native model answers none of the synthetic rows that its package is checked with: "
+            "it may need values that its columns do not show."
+        )
+    answers = subject.native(read.rows(kept))
+    return Golden(
+        rows=kept,
+        labels=None if answers.labels is None else answers.labels.tolist(),
+        probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
+        values=None if answers.values is None else answers.values.tolist(),
+    )
+
+
+def _finite(answers: Answers | None) -> bool:
+    if answers is None:
+        return False
+    return all(found is None or bool(np.isfinite(found).all()) for found in (answers.values, answers.probabilities))
+
+
+def _row(answers: Answers, row: int) -> Answers:
+    part = slice(row, row + 1)
+    return Answers(
+        values=None if answers.values is None else answers.values[part],
+        labels=None if answers.labels is None else answers.labels[part],
+        probabilities=None if answers.probabilities is None else answers.probabilities[part],
+    )
+
+
+def _spread(cells: Cells, rows: int) -> Cells:
+    """At most so many rows, evenly from all of them."""
+    if len(cells) <= rows:
+        return cells
+    return cells.rows(np.linspace(0, len(cells) - 1, rows).astype(np.intp))
