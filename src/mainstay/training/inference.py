@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from mainstay.errors import CheckFailed
 from mainstay.models.signature import ColumnType, Floats, Label, Task
 from mainstay.project import Data, Project, Split
 from mainstay.training import leaks
-from mainstay.training.kinds import boolean, datetime_format, integer, moment, number, plain
+from mainstay.training.kinds import boolean, datetime_format, integer, moment, plain
 from mainstay.training.table import DataError, Factor, Mask, Table
 from mainstay.training.values import default_positive, labels_of
 
@@ -65,17 +66,17 @@ def infer(table: Table, target: str, *, task: Task | None = None) -> Inferred:
     left_out: dict[str, str] = {}
     for name in table.names:
         if name != target:
-            kind, reason, note = _column(table, name)
-            if reason is not None:
-                left_out[name] = reason
+            seen = look(table, name)
+            if seen.reason is not None:
+                left_out[name] = seen.reason
             else:
-                columns[name] = kind
-            notes += [note] if note else []
-    suspects = _leaks(table, target, task, columns)
-    if len(suspects) == len(columns) and columns:
-        notes += [f"Each input gives the target away: {name!r}, {reason}." for name, reason in suspects.items()]
+                columns[name] = seen.type
+            notes += [seen.note] if seen.note else []
+    leaky = suspects(table, target, task, columns)
+    if len(leaky) == len(columns) and columns:
+        notes += [f"Each input gives the target away: {name!r}, {reason}." for name, reason in leaky.items()]
     else:
-        left_out |= {name: f"likely leak: {reason}" for name, reason in suspects.items()}
+        left_out |= {name: f"likely leak: {reason}" for name, reason in leaky.items()}
     columns = {name: kind for name, kind in columns.items() if name not in left_out}
     if not columns:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(left_out.items())[:10])
@@ -117,7 +118,7 @@ def _task(goal: Factor) -> Task:
     distinct, rows = len(goal.values), len(goal.codes)
     if distinct <= 2:
         return "binary"
-    if not all(number(value) is not None for value in goal.values):
+    if np.isnan(goal.numbers).any():
         return "multiclass"
     whole = all(integer(value) is not None for value in goal.values)
     return "multiclass" if whole and distinct <= min(MOST_CLASSES, rows // 5) else "regression"
@@ -134,23 +135,35 @@ def _positive(goal: Factor) -> Label | None:
     return default_positive(labels, counts)
 
 
-def _column(table: Table, name: str) -> tuple[ColumnType, str | None, str | None]:
-    """Type, reason to leave the column out, and a note."""
+@dataclass(frozen=True)
+class Look:
+    """What one column looks like."""
+
+    type: ColumnType
+    code: Literal["", "all_missing", "constant", "identifier"] = ""
+    reason: str | None = None
+    """Why it had better be left out."""
+    note: str | None = None
+
+
+def look(table: Table, name: str) -> Look:
+    """What one column looks like, from its values alone. Raises DataError where there is none of that name."""
     factor = table.factor(name)
     values = factor.values
     if not values:
-        return "category", "every value is missing", None
+        return Look("category", "all_missing", "every value is missing")
     if len(values) == 1 and not factor.missing.any():
-        return "category", f"constant: every value is {_short(values[0])}", None
+        return Look("category", "constant", f"constant: every value is {_short(values[0])}")
     if all(boolean(value) is not None for value in values):
-        return "boolean", None, None
-    readable = np.array([number(value) is not None for value in values], dtype=np.bool_)
+        return Look("boolean")
+    readable = ~np.isnan(factor.numbers)
     if readable.all():
-        return "number", _number_identifier(table, name), None
+        reason = _number_identifier(table, name)
+        return Look("number", "identifier" if reason else "", reason)
     if not readable.any() and (form := datetime_format(values)):
-        return "datetime", None, _ambiguous(name, form, factor)
+        return Look("datetime", note=_ambiguous(name, form, factor))
     kind, reason = _text(factor, len(table))
-    return kind, reason, _nearly_numbers(name, factor, readable)
+    return Look(kind, "identifier" if reason else "", reason, _nearly_numbers(name, factor, readable))
 
 
 def _nearly_numbers(name: str, factor: Factor, readable: Mask) -> str | None:
@@ -187,12 +200,9 @@ def _text(factor: Factor, rows: int) -> tuple[ColumnType, str | None]:
 
 def _number_identifier(table: Table, name: str) -> str | None:
     factor, rows = table.factor(name), len(table)
-    if len(factor.values) != rows or rows < 3:
+    if len(factor.values) != rows or rows < 3 or (factor.numbers != np.floor(factor.numbers)).any():
         return None
-    whole = [integer(value) for value in factor.values]
-    if any(value is None for value in whole):
-        return None
-    known = [value for value in whole if value is not None]
+    known = [int(value) for value in factor.numbers]
     low, high = min(known), max(known)
     if high - low + 1 == rows and rows >= FEW:
         return f"row number: each integer from {low} to {high} once"
@@ -203,14 +213,14 @@ def _number_identifier(table: Table, name: str) -> str | None:
     return None
 
 
-def _leaks(table: Table, target: str, task: Task, columns: dict[str, ColumnType]) -> dict[str, str]:
+def suspects(table: Table, target: str, task: Task, columns: dict[str, ColumnType]) -> dict[str, str]:
+    """The inputs that give the target away, with the reason of each; see `leaks`."""
     goal = table.factor(target)
     has = ~goal.missing
     if task == "regression":
-        read = [number(value) for value in goal.values]
-        if any(value is None for value in read):
+        if np.isnan(goal.numbers).any():
             return {}  # the checks say so
-        y = goal.take(np.array(read, dtype=np.float64), np.nan)[has]
+        y = goal.take(goal.numbers, np.nan)[has]
     else:
         y = goal.codes[has]
     numbers: dict[str, Floats] = {}
@@ -218,7 +228,7 @@ def _leaks(table: Table, target: str, task: Task, columns: dict[str, ColumnType]
     for name, kind in columns.items():
         factor = table.factor(name)
         if kind == "number":
-            numbers[name] = factor.take(np.array([number(v) for v in factor.values], dtype=np.float64), np.nan)[has]
+            numbers[name] = factor.take(factor.numbers, np.nan)[has]
         elif kind != "text":
             factors[name] = Factor(factor.codes[has], factor.values)
     return leaks.find(target, y, numbers=numbers, factors=factors)
@@ -242,7 +252,7 @@ def _numeric_orders(table: Table, columns: dict[str, ColumnType]) -> list[str]:
         factor = table.factor(name)
         if kind != "number" or factor.missing.any() or len(factor.values) < 0.02 * len(table) or len(table) < 100:
             continue
-        values = np.array([number(value) for value in factor.values], dtype=np.float64)[factor.codes]
+        values = factor.numbers[factor.codes]
         back = int((np.diff(values) < 0).sum())
         if len(factor.values) >= 50 and back <= len(table) / 1000:
             how = f'set kind = "time" and by = "{name}" under [split]'

@@ -53,21 +53,24 @@ def number(value: Any) -> float | None:
     Decimal text is rounded to the nearest double, as everywhere; an integer beyond 2^53 is None.
     """
     if isinstance(value, str):
-        if not _DECIMAL.fullmatch(value):
-            return None
-        read = float(value)
-        exact = abs(read) <= MAX_EXACT_INTEGER or _INTEGER.fullmatch(value.strip()) is None
-        # 2^53 + 1 rounds to 2^53: the text itself must be compared at the edge.
-        if exact and abs(read) == MAX_EXACT_INTEGER and _INTEGER.fullmatch(value.strip()):
-            exact = abs(int(value)) <= MAX_EXACT_INTEGER
-        return read if exact and math.isfinite(read) else None
-    if isinstance(value, bool):
+        return _number_of_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int):
         return float(value) if abs(value) <= MAX_EXACT_INTEGER else None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return None
+    return value if math.isfinite(value) else None
+
+
+def _number_of_text(text: str) -> float | None:
+    if not _DECIMAL.fullmatch(text):
+        return None
+    read = float(text)
+    if -MAX_EXACT_INTEGER < read < MAX_EXACT_INTEGER:
+        return read
+    # 2^53 + 1 would be rounded to 2^53, so that the text itself is compared.
+    if _INTEGER.fullmatch(text.strip()) and abs(int(text)) > MAX_EXACT_INTEGER:
+        return None
+    return read if math.isfinite(read) else None
 
 
 def integer(value: Any) -> int | None:

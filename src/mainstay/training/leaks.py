@@ -52,7 +52,8 @@ def find(
                 found[name] = reason
         return found
     classes = y[chosen].astype(np.intp)
-    if np.bincount(classes).min() < NOT_RARE:
+    sizes = np.unique(classes, return_counts=True)[1]
+    if len(sizes) < 2 or sizes.min() < NOT_RARE:
         return {}
     found = {}
     for name, values in numbers.items():
@@ -174,9 +175,8 @@ def same_columns(factors: Mapping[str, Factor]) -> list[tuple[str, str]]:
         copied = len(factor.values) > len(factor.codes) / 2
         if len(factor.values) >= 3:
             # Codes are numbered by first appearance, so one-to-one columns have the same codes.
-            key = factor.codes.tobytes() + ("\0".join(factor.canonical).encode() if copied else b"")
-            if key in known:
-                pairs.append((name, known[key]))
-            else:
-                known[key] = name
+            key = factor.codes.tobytes()
+            other = known.setdefault(key, name)
+            if other != name and not (copied and factor.canonical != factors[other].canonical):
+                pairs.append((name, other))
     return pairs

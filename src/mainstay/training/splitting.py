@@ -7,6 +7,7 @@ the split or a fold, the order of the rows does not matter, and new rows move no
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from mainstay.errors import CheckFailed
 from mainstay.models.signature import Floats
 from mainstay.project import Project
-from mainstay.training.kinds import canonical, datetime_format, moment, number
+from mainstay.training.kinds import canonical, datetime_format, moment
 from mainstay.training.table import DataError, Factor, Mask, Positions, Table
 from mainstay.training.values import Target
 
@@ -309,13 +310,12 @@ def _forward(
 def _times(table: Table, by: str) -> Floats:
     """The time of each row, NaN where missing: date-times in seconds, numbers as they are."""
     factor = table.factor(by)
-    read = [number(value) for value in factor.values]
-    if any(value is None for value in read):
-        form = datetime_format(factor.values)
-        if form is None:
-            raise DataError(f"Column {by!r} is to give the order in time, but holds neither date-times nor numbers.")
-        read = [moment(value, form) for value in factor.values]
-    return factor.take(np.array(read, dtype=np.float64), np.nan)
+    if not np.isnan(factor.numbers).any():
+        return factor.take(factor.numbers, np.nan)
+    form = datetime_format(factor.values)
+    if form is None:
+        raise DataError(f"Column {by!r} is to give the order in time, but holds neither date-times nor numbers.")
+    return factor.take(np.array([moment(value, form) for value in factor.values], dtype=np.float64), np.nan)
 
 
 def _edges(y: Floats, share: float) -> tuple[float, ...]:
@@ -336,5 +336,5 @@ def _strata_of(factor: Factor, strata: Strata, edges: tuple[float, ...]) -> list
     """The stratum of each distinct target."""
     if strata == "class":
         return [canonical(value) for value in factor.values]
-    read = [number(value) for value in factor.values]
-    return ["" if value is None else str(int(np.searchsorted(edges, value))) for value in read]
+    bins = np.searchsorted(edges, factor.numbers)
+    return ["" if math.isnan(value) else str(code) for value, code in zip(factor.numbers, bins, strict=True)]

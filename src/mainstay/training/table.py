@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mainstay.errors import MainstayError, did_you_mean
-from mainstay.training.kinds import canonical
+from mainstay.models.signature import Floats
+from mainstay.training.kinds import canonical, number, plain
 
 Positions = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -65,9 +67,17 @@ class Factor:
         return padded[self.codes]
 
     @cached_property
+    def numbers(self) -> Floats:
+        """Each distinct value as a number, NaN where it is none (see `kinds.number`), shape (len(values),)."""
+        return np.array([number(value) for value in self.values], dtype=np.float64)  # None becomes NaN
+
+    @cached_property
     def canonical(self) -> list[str]:
         """The canonical text of each distinct value."""
-        return [canonical(value) for value in self.values]
+        return [
+            canonical(value) if math.isnan(read) else plain(read)
+            for value, read in zip(self.values, self.numbers.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.frame)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(self.frame.columns)
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from mainstay.models.signature import UNSEEN, Cells, Column, ColumnType, Floats, InputError, Label, Signature
 from mainstay.project import Project
-from mainstay.training.kinds import boolean, datetime_format, integer, moment, number, plain
-from mainstay.training.table import DataError, Factor, Mask, Table
+from mainstay.training.kinds import boolean, datetime_format, integer, moment, plain
+from mainstay.training.table import DataError, Factor, Mask, Positions, Table
 
 Integers = npt.NDArray[np.int64]
 
@@ -56,10 +56,18 @@ def prepared(table: Table, project: Project) -> Table:
     return table if keep.all() else table.rows(keep)
 
 
+def row_ids(table: Table, names: Sequence[str]) -> Positions:
+    """A number for each row, shape (rows,), from 0: the same for rows that are the same in all these columns."""
+    ids = np.zeros(len(table), dtype=np.intp)
+    for name in names:
+        factor = table.factor(name)
+        ids = pd.factorize(ids * (len(factor.values) + 1) + factor.codes + 1)[0]
+    return ids
+
+
 def repeated(table: Table, names: Sequence[str]) -> Mask:
     """Which rows are the same in these columns as an earlier one, shape (rows,)."""
-    codes = pd.DataFrame({position: table.factor(name).codes for position, name in enumerate(names)})
-    return codes.duplicated().to_numpy()
+    return pd.Series(row_ids(table, names)).duplicated().to_numpy()
 
 
 def signature_of(table: Table, project: Project, rows: Mask | None = None) -> Signature:
@@ -229,14 +237,13 @@ def _typed(column: Column, factor: Factor) -> Floats:
 
 
 def _numbers(name: str, factor: Factor) -> Floats:
-    read = [number(value) for value in factor.values]
-    fits = [value is not None for value in read]
-    if not all(fits):
+    fits = ~np.isnan(factor.numbers)
+    if not fits.all():
         _refuse_first(name, "number", factor, fits)
-    return np.array(read, dtype=np.float64)
+    return factor.numbers
 
 
-def _refuse_first(name: str, kind: ColumnType, factor: Factor, fits: Sequence[bool], form: str = "iso") -> None:
+def _refuse_first(name: str, kind: ColumnType, factor: Factor, fits: Sequence[bool] | Mask, form: str = "iso") -> None:
     """Raises InputError for the first row whose value does not fit, with how many there are."""
     wrong = ~np.append(np.array(fits, dtype=np.bool_), True)[factor.codes]
     row, count = int(np.argmax(wrong)), int(wrong.sum())

@@ -1,0 +1,184 @@
+"""Writes `mainstay.toml`: every key there is, with its meaning, unit and default. Nothing is hidden.
+
+What is not set (TOML knows no null) stands as a comment that can be uncommented.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from mainstay.project import CANDIDATES, Project, Struct
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+_TOP = {
+    "name": "Name of the model: its versions are NAME:1, NAME:2, …",
+    "target": "The column that is predicted.",
+    "task": '"binary", "multiclass" or "regression".',
+    "positive": "Binary tasks: the label whose probability the threshold is held against.\n"
+    "Default: true, 1 or yes where there is one, else the rarer label.",
+    "seed": "Of everything random: the same seed, data and number of trials give the same model. Default: 0.",
+    "threshold": "Binary tasks: the probability from which an answer is the positive label. A number between 0 and 1,\n"
+    '"max_f1" or "cost(5, 1)" (of a missed positive, and of a false alarm), chosen on validation folds. Default: 0.5.',
+    "train": 'Your own training function, "module:function", in place of the search. Default: none.',
+    "gates": "Conditions that a version must meet before it may be served, such as\n"
+    '["roc_auc >= 0.75", "recall[sex=female] >= 0.6", "roc_auc >= champion - 0.01"].\n'
+    "Default: none, which means that a trivial baseline must be beaten.",
+    "slices": 'Columns whose values are evaluated one by one, such as ["sex"]. Default: none.',
+}
+_DATA = {
+    "path": "The file, or a folder of files, seen from here.",
+    "format": '"csv", "tsv", "jsonl" or "parquet". Default: as the name says; a further .gz is gzip.',
+    "separator": 'Between fields, such as ";". Default: detected.',
+    "quote": 'Around fields that hold a separator; "" for none. Default: detected.',
+    "encoding": 'Of text files, such as "cp1252". Default: "utf-8".',
+    "header": "Whether the first row holds the names of the columns. Default: true.",
+    "columns": "Names of the columns, where the file has no header. Default: column_1, column_2, …",
+    "missing": "Texts that mean a missing value, in training and when serving.",
+    "url": "In place of path: a database, as an SQLAlchemy URL. Write ${NAME} for what comes from the environment,\n"
+    "as a password must: postgresql+psycopg://reader:${DB_PASSWORD}@host/db",
+    "query": "With url: the query whose rows are trained on.",
+}
+_CLEANING = {
+    "impute": 'What a missing number becomes: "median", "mean" or "zero" (of the training rows); with "refuse", rows\n'
+    'that lack a number are refused, in training and when serving. Default: "median".',
+    "clip": "Numbers are held between these two quantiles of the training rows, such as [0.001, 0.999]. Default: none.",
+    "rare": "A category seen in fewer training rows than this counts as unseen. Default: 1, so none does.",
+    "drop_duplicates": "Whether identical rows are used once. They never stand on both sides of the split either way.\n"
+    "Default: false.",
+}
+_SPLIT = {
+    "kind": '"stratified" (the same proportions of the target on both sides), "time" (the latest are held out) or\n'
+    '"group" (rows with one value of `by` stay together). Default: "stratified".',
+    "by": "The column of the time order, or of the groups.",
+    "test": "Share of the rows held out for the evaluation, never seen by the search, between 0 and 1. Default: 0.2.",
+}
+_SEARCH = {
+    "budget": "Seconds that the search may take. Default: 60.",
+    "trials": "A fixed number of trials in place of the budget, which makes a training repeatable. Default: none.",
+    "candidates": f"Kinds of models that are tried, of:\n{', '.join(CANDIDATES)}.\nDefault: all.",
+    "folds": "Folds of the training rows for validation, at least 2. Default: 5.",
+    "metric": "What is made best on validation folds.\n"
+    "Default: roc_auc; log_loss for several classes; rmse for numbers.",
+    "imbalance": 'What is done for rare classes: "none", "class_weight" or "resample". Default: "none".',
+    "ensemble": 'Whether the best few models are combined, where that is better: "none", "vote" or "stack".\n'
+    'Default: "none".',
+}
+_SERVE = {
+    "host": 'Address to listen on; "0.0.0.0" for all. Default: "127.0.0.1", this machine alone.',
+    "port": "Default: 8080.",
+    "workers": "Processes that answer. Default: 1.",
+    "max_body": "Largest request body, in bytes. Default: 20000000.",
+}
+MEANINGS: dict[str, dict[str, str]] = {
+    "": _TOP,
+    "data": _DATA,
+    "cleaning": _CLEANING,
+    "split": _SPLIT,
+    "search": _SEARCH,
+    "serve": _SERVE,
+}
+"""What each key means, by table; "" is the top."""
+
+_TABLES = {
+    "data": "Where the rows come from.",
+    "cleaning": "What is done to values before a model sees them; kept in the package, and repeated when serving.",
+    "split": "Which rows are held out.",
+    "search": "Which models are tried, how long, and how the best is chosen.",
+    "serve": "How `mainstay serve` answers.",
+}
+_EXAMPLES: dict[str, Any] = {
+    "positive": "yes",
+    "train": "my_module:fit",
+    "path": "data.csv",
+    "format": "csv",
+    "separator": ";",
+    "quote": '"',
+    "url": "sqlite:///data.db",
+    "query": "SELECT * FROM loans",
+    "clip": [0.001, 0.999],
+    "by": "date",
+    "trials": 50,
+    "metric": "roc_auc",
+}
+"""What stands behind the # of a key that is not set."""
+
+
+def render(project: Project, notes: Sequence[str] = ()) -> str:
+    """The text of a project file; `mainstay.project.parse` gives the project back.
+
+    `notes` (what was inferred, a sentence each) stand on top as comments.
+
+    Raises:
+        ValueError: a name or value holds a lone surrogate, which no file in UTF-8 can.
+    """
+    lines = ["# The whole configuration of this model. Every key is here: change what you want, then mainstay train."]
+    if notes:
+        lines += ["#", "# What was seen in the data:"]
+        lines += [f"#  - {_one_line(note)}" for note in notes]
+    lines.append("")
+    lines += _keys(project, MEANINGS[""])
+    for table, meaning in _TABLES.items():
+        lines += ["", f"# {meaning}", f"[{table}]", *_keys(getattr(project, table), MEANINGS[table])]
+        if table == "data":
+            lines += _columns(project)
+    text = "\n".join(lines) + "\n"
+    text.encode("utf-8")
+    return text
+
+
+def _columns(project: Project) -> list[str]:
+    kinds = '"number", "boolean", "category", "datetime" or "text"'
+    return [
+        "",
+        f"# The inputs, each {kinds}. Their order is the order of the",
+        "# values in a request without names.",
+        "[columns]",
+        *_entries(project.columns),
+        "",
+        "# Columns that are not inputs, with the reason. A request may hold them; they are ignored.",
+        "# To use one, move it to [columns], with its type.",
+        "[left_out]",
+        *_entries(project.left_out),
+    ]
+
+
+def _entries(table: Mapping[str, str]) -> Iterable[str]:
+    return [f"{_key(name)} = {_value(value)}" for name, value in table.items()]
+
+
+def _keys(table: Struct, meanings: Mapping[str, str]) -> list[str]:
+    lines: list[str] = []
+    for key, meaning in meanings.items():
+        value = getattr(table, key)
+        lines += ["", *(f"# {line}" for line in meaning.split("\n"))]
+        unset = value is None
+        lines.append(f"{'# ' if unset else ''}{key} = {_value(_EXAMPLES[key] if unset else value)}")
+    return lines[1:]
+
+
+def _one_line(text: str) -> str:
+    """Comments may hold no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _text(text: str) -> str:
+    """A TOML basic string: JSON's escapes, and DEL, which JSON lets stand."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return msgspec.json.encode(value).decode()
