@@ -39,7 +39,7 @@ def root(
 
 def main() -> None:
     """Runs a command; the process ends with its exit code."""
-    from mainstay.cli import commands  # noqa: F401, PLC0415 - registers the commands, once the app exists
+    import mainstay.cli.commands  # noqa: F401, PLC0415 - registers the commands, once the app exists
 
     try:
         app()

@@ -81,8 +81,10 @@ class Champion:
 
     ref: str
     """Such as "credit:3"."""
-    champion: Evaluation
-    challenger: Evaluation
+    champion: Evaluation | None = None
+    challenger: Evaluation | None = None
+    trouble: str | None = None
+    """Why the two could not be scored, where they could not."""
 
 
 def parse(text: str, task: Task | None = None) -> Gate:
@@ -179,6 +181,7 @@ def _result(gate: Gate, evaluation: Evaluation, champion: Champion | None, basel
             )
         if reason := _unfair(champion):
             return GateResult(text=gate.text, passed=False, reason=reason)
+        assert champion.challenger is not None
         # A limit that speaks of the champion is held against the challenger's own score on the champion's rows.
         evaluation, baseline = champion.challenger, champion.challenger.baseline
     if "baseline" in gate.against and baseline is not None and baseline.rows_id != evaluation.rows_id:
@@ -194,11 +197,12 @@ def _result(gate: Gate, evaluation: Evaluation, champion: Champion | None, basel
     except _Missing as missing:
         return GateResult(text=gate.text, passed=False, value=value, reason=str(missing))
     holds = _HOLDS[gate.holds](value, limit)
-    reason = f"{_subject(gate)} is {value:.4g}, {'as required' if holds else 'but must be'}: {gate.holds} {limit:.4g}"
+    required = f"as required ({gate.holds} {limit:.4g})" if holds else f"but must be {gate.holds} {limit:.4g}"
+    reason = f"{_subject(gate)} is {value:.4g}, {required}"
     if "champion" in gate.against and champion is not None:
-        reason += f" (against {champion.ref} on {evaluation.rows} rows that neither was trained on)"
+        reason += f", against {champion.ref} on {evaluation.rows} rows that neither was trained on"
     if gate.default:
-        reason += " (the default gate: better than the trivial baseline)"
+        reason += "; this is the default gate: better than the trivial baseline"
     return GateResult(text=gate.text, passed=holds, value=value, limit=limit, reason=f"{reason}.")
 
 
@@ -210,6 +214,7 @@ def _limit(gate: Gate, champion: Champion | None, baseline: Evaluation | None) -
     known: dict[str, float] = {}
     if "champion" in gate.against:
         assert champion is not None
+        assert champion.champion is not None
         known["champion"] = _measured(gate, "value", champion.champion, f"the champion {champion.ref}")
     if "baseline" in gate.against:
         if baseline is None:
@@ -257,6 +262,8 @@ def _slice(wanted: tuple[str, str], evaluation: Evaluation, whose: str) -> Slice
 def _unfair(champion: Champion) -> str | None:
     """Why the two evaluations cannot be compared, if they cannot."""
     one, other = champion.champion, champion.challenger
+    if one is None or other is None:
+        return champion.trouble or f"{champion.ref} was not scored beside this version."
     if other.rows < ENOUGH:
         return (
             f"Only {other.rows} rows were seen neither by {champion.ref} nor by this version in training; "

@@ -1,0 +1,131 @@
+"""Commands that look at the registry: list, show, compare, events; and alias, which moves a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mainstay.cli.app import app
+from mainstay.cli.output import Json, number, show, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mainstay.operations.catalogue import Comparison, Shown
+
+Ref = Annotated[str, typer.Argument(help="A version: credit:1, credit@champion, or credit for its newest.")]
+
+
+@app.command("list")
+def list_versions(
+    model: Annotated[str | None, typer.Argument(help="Only this model's versions.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the registered versions, the newest first.
+
+    Example: mainstay list credit
+    """
+    from mainstay.operations.catalogue import listed  # noqa: PLC0415
+
+    found = listed(Path.cwd(), model, limit=limit)
+
+    def human(out: Console) -> None:
+        if not found.versions:
+            out.print("No version is registered yet. Next: mainstay train")
+            return
+        rows = [
+            (
+                v.version,
+                "deployed" if v.deployed else ("passed" if v.passed else "failed a gate"),
+                ", ".join(v.aliases),
+                v.metric,
+                v.description,
+                v.created_at,
+                v.actor,
+            )
+            for v in found.versions
+        ]
+        table(out, ("version", "state", "aliases", "metric", "model", "created", "by"), rows)
+
+    show(found, as_json=as_json, human=human)
+
+
+@app.command("show")
+def show_version(version: Ref, *, as_json: Json = False) -> None:
+    """Show what a version is: its model, inputs, metrics, gates, lineage and files.
+
+    Example: mainstay show credit:1
+    """
+    from mainstay.operations.catalogue import shown  # noqa: PLC0415
+
+    found = shown(Path.cwd(), version)
+    show(found, as_json=as_json, human=lambda out: _draw_version(out, found))
+
+
+@app.command("compare")
+def compare(one: Ref, other: Ref, *, as_json: Json = False) -> None:
+    """Compare the evaluations and the making of two versions, side by side.
+
+    Example: mainstay compare credit:1 credit:2
+    """
+    from mainstay.operations.catalogue import compared  # noqa: PLC0415
+
+    found = compared(Path.cwd(), one, other)
+    show(found, as_json=as_json, human=lambda out: _draw_comparison(out, found))
+
+
+@app.command("alias")
+def alias(
+    version: Ref,
+    name: Annotated[str, typer.Argument(help="The alias, such as champion.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Point an alias at VERSION, so that credit@NAME means it.
+
+    Example: mainstay alias credit:2 favourite --reason "asked for by risk"
+    """
+    from mainstay.operations.catalogue import point  # noqa: PLC0415
+
+    done = point(Path.cwd(), version, name, reason=reason)
+    show(done, as_json=as_json, human=lambda out: out.print(f"{done.alias} is {done.version} now.", markup=False))
+
+
+@app.command("events")
+def events(
+    model: Annotated[str | None, typer.Argument(help="Only this model's events.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest last.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List what happened: registrations, aliases, deployments; by whom, when and why.
+
+    Example: mainstay events credit
+    """
+    from mainstay.operations.catalogue import happened  # noqa: PLC0415
+
+    found = happened(Path.cwd(), model, limit=limit)
+    rows = [(e.at, e.actor, e.kind, e.version or e.model, e.reason) for e in found.events]
+    show(found, as_json=as_json, human=lambda out: table(out, ("when", "who", "what", "version", "why"), rows))
+
+
+def _draw_version(out: Console, found: Shown) -> None:
+    table(out, ("", found.version), found.facts.items())
+    table(out, ("input", "type", "missing values"), found.inputs, title="Inputs")
+    rows = [(name, number(m["value"]), number(m["low"]), number(m["high"])) for name, m in found.metrics.items()]
+    table(out, ("metric", "value", "low", "high"), rows, title="Evaluation")
+    table(out, ("gate", "passed", "found"), [(g["text"], g["passed"], g["reason"]) for g in found.gates], title="Gates")
+    table(out, ("file", "bytes", "SHA-256"), found.files, title="Files")
+
+
+def _draw_comparison(out: Console, found: Comparison) -> None:
+    rows = [(r.metric, number(r.one), number(r.other), number(r.difference)) for r in found.metrics]
+    table(out, ("metric", found.one, found.other, "difference"), rows)
+    table(out, ("", found.one, found.other), found.facts)
+    for note in found.notes:
+        out.print(f"Note: {note}", markup=False)

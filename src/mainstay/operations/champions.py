@@ -1,0 +1,75 @@
+"""The champion, what is deployed now, held beside a challenger on rows that neither was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from mainstay.errors import MainstayError
+from mainstay.models import package as files
+from mainstay.models.answers import Answers
+from mainstay.models.package import Decision, Package
+from mainstay.models.runtime import Model
+from mainstay.models.signature import Cells, Signature
+from mainstay.operations.contenders import Contender, scored
+from mainstay.operations.preparing import Prepared
+from mainstay.operations.trust import trusted_types
+from mainstay.registry.store import Registry
+from mainstay.training.gates import Champion
+from mainstay.training.splitting import SplitRule, held_out
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version as a contender."""
+
+    model: Model
+
+    @property
+    def signature(self) -> Signature:
+        return self.model.signature
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.model.spec.decision
+
+    def answer(self, cells: Cells) -> Answers:
+        return self.model.answer(cells)
+
+
+def champion(registry: Registry, prepared: Prepared, challenger: Contender, baseline: Contender) -> Champion | None:
+    """The deployed version and the challenger, scored on the rows that both held out; None where nothing is deployed.
+
+    Why a champion cannot be scored is told by `trouble`, so that a gate against it fails closed.
+    """
+    deployment = registry.deployment(prepared.project.name)
+    if deployment is None:
+        return None
+    version = deployment.version
+    try:
+        package = registry.package(version)
+        rule = _rule(package)
+        if rule is None:
+            trouble = f"Its lineage does not say which rows the champion {version.ref} was trained on."
+            return Champion(ref=version.ref, trouble=trouble)
+        unseen = np.flatnonzero(prepared.division.test & held_out(rule, prepared.table))
+        table = prepared.table.rows(unseen)
+        model = Registered(Model.load(package, trusted=trusted_types(prepared.folder)))
+        return Champion(
+            ref=version.ref,
+            champion=scored(model, table, prepared),
+            challenger=msgspec.structs.replace(
+                scored(challenger, table, prepared), baseline=scored(baseline, table, prepared)
+            ),
+        )
+    except MainstayError as error:
+        return Champion(ref=version.ref, trouble=f"The champion {version.ref} cannot be scored on this data: {error}")
+
+
+def _rule(package: Package) -> SplitRule | None:
+    if files.LINEAGE not in package:
+        return None
+    split = msgspec.json.decode(package.read(files.LINEAGE)).get("split")
+    return msgspec.convert(split, SplitRule) if split else None

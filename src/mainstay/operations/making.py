@@ -1,0 +1,184 @@
+"""How a model comes to be: by search, by fitting a recorded winner again, or by the user's own function."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from mainstay.errors import MainstayError
+from mainstay.models import package as files
+from mainstay.models.packaging import Built, build
+from mainstay.models.registering import draft_of
+from mainstay.models.runtime import Model
+from mainstay.operations.champions import Registered
+from mainstay.operations.contenders import Contender
+from mainstay.operations.preparing import Prepared
+from mainstay.operations.trust import trusted_types
+from mainstay.operations.watching import Watcher
+from mainstay.project import Search
+from mainstay.registry.store import Registry
+from mainstay.training.fitted import Fitted
+from mainstay.training.fitting import BASELINE, Problem
+from mainstay.training.own_function import OwnContext, fit_own, frame_of, load
+from mainstay.training.refit import refit, replay
+from mainstay.training.search import Progress, search
+from mainstay.training.trials import Plan, Trials
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model with its baseline, and how to package it."""
+
+    contender: Contender
+    baseline: Contender
+    description: str
+    trials: Trials | None
+    package: Callable[[], Built]
+    notes: tuple[str, ...] = ()
+
+
+class NoTrials(MainstayError):
+    """A version that no search made cannot be replayed."""
+
+
+def by_search(
+    prepared: Prepared,
+    settings: Search,
+    *,
+    watch: Watcher,
+    stop: threading.Event,
+    on_improvement: Callable[[Made], None] | None = None,
+) -> Made:
+    """The best model of a search over the training rows; `on_improvement` gets each better one meanwhile.
+
+    Raises:
+        SearchFailed, UnknownMetric, ThresholdError.
+    """
+    watch.stage("Searching for a model")
+    baseline: list[Fitted] = []
+
+    def improved(fitted: Fitted, score: float) -> None:
+        del score
+        baseline[:] = baseline or [fitted]
+        assert on_improvement is not None
+        on_improvement(_made(prepared, fitted, baseline[0], None))
+
+    found = search(
+        cells=prepared.cells.rows(prepared.train),
+        y=prepared.target.y[prepared.train],
+        signature=prepared.signature,
+        folds=prepared.division.folds,
+        settings=settings,
+        cleaning=prepared.project.cleaning,
+        seed=prepared.project.seed,
+        threshold=prepared.project.threshold,
+        positive=prepared.positive,
+        on_trial=lambda progress: _tell(watch, progress, settings),
+        on_improvement=None if on_improvement is None else improved,
+        stop=stop,
+    )
+    if stop.is_set():
+        watch.note("The search was ended early; the best so far is kept.")
+    return _made(prepared, found.best, found.baseline, found.trials)
+
+
+def by_replay(prepared: Prepared, registry: Registry, ref: str, *, watch: Watcher) -> Made:
+    """The winner of a registered version's search, fitted again.
+
+    Raises:
+        NoTrials: no search made the version. CannotReplay: its trials are of another task.
+        VersionNotFound and its like.
+    """
+    version = registry.version(ref)
+    package = registry.package(version)
+    if files.TRIALS not in package:
+        raise NoTrials(f"{version.ref} has no recorded trials: only what mainstay train made can be replayed.")
+    trials = package.document(files.TRIALS, Trials)
+    watch.stage(f"Fitting the winner of {version.ref} again")
+    cells, y = prepared.cells.rows(prepared.train), prepared.target.y[prepared.train]
+    cleaning = prepared.project.cleaning
+    best = replay(trials, cells=cells, y=y, signature=prepared.signature, cleaning=cleaning)
+    problem = Problem(cells, y, prepared.signature, cleaning, trials.imbalance, trials.seed)
+    baseline = refit(problem, trials.baseline.plan, best.decision)
+    made = _made(prepared, best, baseline, trials)
+    data = msgspec.json.decode(package.read(files.LINEAGE)).get("data", {})
+    if data.get("files") != prepared.table.provenance.files:
+        note = f"The data is not that of {version.ref}: the same plan was fitted, and the model may differ."
+        return Made(made.contender, made.baseline, made.description, made.trials, made.package, (note,))
+    return made
+
+
+def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
+    """The model that the project's own function returns.
+
+    Raises:
+        OwnFunctionError: no such function, or it returned no fitted estimator of the task.
+        MainstayError: a threshold that only a search can choose.
+    """
+    project = prepared.project
+    assert project.train is not None
+    if not isinstance(project.threshold, int | float):
+        raise MainstayError(
+            f"threshold = {project.threshold!r} is chosen on validation folds, "
+            f"which train = {project.train!r} has not: write a number."
+        )
+    watch.stage(f"Running {project.train}")
+    cells, y = prepared.cells.rows(prepared.train), prepared.target.y[prepared.train]
+    context = OwnContext(
+        task=project.task,
+        labels=prepared.target.labels,
+        folds=tuple(prepared.division.folds),
+        seed=project.seed,
+        budget=project.search.budget,
+    )
+    model = fit_own(
+        load(project.train, prepared.folder),
+        prepared.folder,
+        cells=cells,
+        y=y,
+        signature=prepared.signature,
+        context=context,
+    )
+    built = draft_of(
+        model,
+        frame_of(cells, prepared.signature),
+        X_test=frame_of(prepared.cells.rows(prepared.test), prepared.signature),
+        target=project.target,
+        trusted=trusted_types(prepared.folder),
+    )
+    problem = Problem(cells, y, prepared.signature, project.cleaning, "none", project.seed)
+    return Made(
+        contender=Registered(Model.load(built.draft.package(), trusted=built.untrusted)),
+        baseline=refit(problem, Plan(family=BASELINE), None),
+        description=f"{type(model).__name__} of {project.train}",
+        trials=None,
+        package=lambda: built,
+    )
+
+
+def _made(prepared: Prepared, best: Fitted, baseline: Fitted, trials: Trials | None) -> Made:
+    return Made(
+        contender=best,
+        baseline=baseline,
+        description=best.description,
+        trials=trials,
+        package=lambda: build(
+            estimator=best.estimator,
+            encoder=best.encoder,
+            signature=best.signature,
+            decision=best.decision,
+            cells=prepared.cells.rows(prepared.test),
+            reference=prepared.cells.rows(prepared.train),
+            seed=prepared.project.seed,
+        ),
+    )
+
+
+def _tell(watch: Watcher, progress: Progress, settings: Search) -> None:
+    best = "" if progress.best is None else f", best {progress.best:.4g}"
+    text = f"trial {progress.done}: {progress.family}, fold {progress.fold} of {progress.folds}{best}"
+    share = progress.elapsed / settings.budget if progress.total is None else progress.done / progress.total
+    watch.progress(min(share, 1.0), text)
