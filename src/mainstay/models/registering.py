@@ -46,11 +46,11 @@ class _Given:
     labels: tuple[Label, ...]
 
 
-def draft_of(  # X and y are the field's names
+def draft_of(
     model: Any,
-    X: Any,
+    X: Any,  # noqa: N803 - the field's name
     *,
-    X_test: Any = None,
+    X_test: Any = None,  # noqa: N803 - the field's name
     y_test: Any = None,
     target: str = "prediction",
     trusted: Sequence[str] = (),

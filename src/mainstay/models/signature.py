@@ -245,7 +245,9 @@ class Reader:
             return True
         if isinstance(value, str):
             return value in self._missing
-        return isinstance(value, float) and math.isnan(value)
+        if isinstance(value, float):
+            return math.isnan(value)
+        return type(value).__name__ == "NAType"  # pandas.NA, known by name: what serves does not import pandas
 
     def _refuse_missing(self, column: Column, value: Any, row: int, rows: int, expected: str) -> None:
         if not column.nullable:

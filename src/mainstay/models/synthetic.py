@@ -103,7 +103,7 @@ def synthetic_rows(
     return found or [spare]
 
 
-def _value(
+def _value(  # noqa: PLR0911 - one answer a type
     column: Column,
     random: np.random.Generator,
     *,

@@ -231,27 +231,48 @@ def _ranged(column: Column, values: Any, *, typical: bool = True) -> Column:
 
 
 def _built(values: Any, column: Column, spec: FrameColumn) -> Any:
-    if spec.dtype == "category":
-        codes = np.where(np.isnan(values), -1, values).astype(np.int64)
-        kind = pd.CategoricalDtype(list(spec.categories), ordered=spec.ordered)
-        return pd.Categorical.from_codes(codes, dtype=kind)
-    if column.type == "text":
-        return _texts(list(values), spec)
-    if column.type == "category":
-        return _from_codes(values, column, spec)
-    if column.type == "datetime":
-        return _moments(values, spec)
-    missing = np.isnan(values)
-    if column.type == "boolean":
-        if spec.dtype == "boolean":
-            return pd.arrays.BooleanArray(np.where(missing, 0.0, values).astype(bool), missing)
-        if not missing.any():
-            return values.astype(bool) if spec.dtype != "object" else values.astype(bool).astype(object)
-        marker = _MARKERS[spec.missing]
-        return np.array(
-            [marker if m else bool(v) for v, m in zip(values.tolist(), missing.tolist(), strict=True)], object
-        )
-    return _numbers(values, missing, spec)
+    match column.type:
+        case "category":
+            return _categorical(values, column, spec) if spec.dtype == "category" else _coded(values, column, spec)
+        case "text":
+            return _texts(list(values), spec)
+        case "datetime":
+            return _moments(values, spec)
+        case "boolean":
+            return _booleans(values, np.isnan(values), spec)
+    return _numbers(values, np.isnan(values), spec)
+
+
+def _booleans(values: Any, missing: Any, spec: FrameColumn) -> Any:
+    if spec.dtype == "boolean":
+        return pd.arrays.BooleanArray(np.where(missing, 0.0, values).astype(bool), missing)
+    if spec.dtype != "object" and not missing.any():
+        return values.astype(bool)
+    marker = _MARKERS[spec.missing]
+    return np.array([marker if m else bool(v) for v, m in zip(values.tolist(), missing.tolist(), strict=True)], object)
+
+
+def _categorical(values: Any, column: Column, spec: FrameColumn) -> Any:
+    """A pandas category; what its own list does not have joins it at the end, as in a table read anew."""
+    integers = bool(spec.categories) and isinstance(spec.categories[0], int)
+    listed: list[str | int] = [int(category) if integers else category for category in column.categories]
+    codes = np.where(np.isnan(values), -1, np.where(values < 0, len(listed), values)).astype(np.int64)
+    own = list(spec.categories)
+    further = [category for category in listed if category not in set(own)]
+    if bool(np.any(codes == len(listed))):
+        further.append(max((c for c in listed if isinstance(c, int)), default=0) + 1 if integers else _unseen(column))
+    everything = [*own, *further]
+    place = {category: code for code, category in enumerate(everything)}
+    table = np.array([place[category] for category in listed] + [len(everything) - 1, -1], dtype=np.int64)
+    used = everything if bool(np.any(table[codes] >= len(own))) else own
+    return pd.Categorical.from_codes(table[codes], dtype=pd.CategoricalDtype(used, ordered=spec.ordered))
+
+
+def _unseen(column: Column) -> str:
+    unseen = NEVER_SEEN
+    while unseen in column.categories:
+        unseen += "!"
+    return unseen
 
 
 def _blank(rows: int, spec: FrameColumn) -> Any:
@@ -296,12 +317,10 @@ def _texts(values: list[str | None], spec: FrameColumn) -> Any:
     return pd.Series(texts, dtype=spec.dtype)
 
 
-def _from_codes(values: Any, column: Column, spec: FrameColumn) -> Any:
+def _coded(values: Any, column: Column, spec: FrameColumn) -> Any:
     """A category of the signature in a native table of texts or integers."""
     integers = pd.api.types.is_integer_dtype(pd.api.types.pandas_dtype(spec.dtype))
-    unseen = NEVER_SEEN
-    while unseen in column.categories:
-        unseen += "!"
+    unseen = _unseen(column)
     known = [*column.categories, unseen]
     texts = [None if np.isnan(code) else known[int(code)] for code in values.tolist()]  # -1 is the last one, the unseen
     if not integers:

@@ -117,6 +117,15 @@ def stepped(lanes: Sequence[Lane], make: Callable[[slice], Step]) -> list[Lane]:
     return found
 
 
+def singles(lanes: Sequence[Lane]) -> list[Lane]:
+    """The features, each as a lane of its own."""
+    return [
+        part
+        for lane in lanes
+        for part in ([lane] if lane.width == 1 else [lane.then(Select((i,)), 1) for i in range(lane.width)])
+    ]
+
+
 def picked(lanes: Sequence[Lane], positions: Sequence[int]) -> list[Lane]:
     """The features at these positions, in this order."""
     where = [(number, offset) for number, lane in enumerate(lanes) for offset in range(lane.width)]

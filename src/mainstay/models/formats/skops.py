@@ -54,7 +54,8 @@ class SkopsRunner:
         try:
             return native_answers(self._estimator, table, self._signature)
         except ValueError as error:  # scikit-learn's word for input that a fitted pipeline does not take
-            raise InputError(f"The model itself refuses these rows: {error}") from error
+            said = (str(error).splitlines() or [""])[0]
+            raise InputError(f"The model itself refuses these rows: {said}") from error
 
 
 def save(estimator: Any) -> bytes:

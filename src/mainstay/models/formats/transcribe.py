@@ -16,15 +16,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from mainstay.models.encoder import Affine, Encoder, Single
+from mainstay.models.formats.categories import coded_categories
 from mainstay.models.formats.columnwise import TRANSCRIBED, selector
 from mainstay.models.formats.frames import Taken, take
-from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table, assembled, numeric, picked, stepped
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, assembled, numeric, picked, stepped
 from mainstay.models.signature import MAX_EXACT_INTEGER, Column
 
 
@@ -52,7 +51,7 @@ def transcribe(pipeline: Any, X: Any) -> Transcribed:
     taken = X if isinstance(X, Taken) else take(X)
     facts = Facts(tuple(column.name for column in taken.inputs))
     lanes, estimator, left = _walked(pipeline, _start(taken, facts), facts)
-    lanes, estimator = _native_categories(estimator, lanes, facts, taken)
+    lanes, estimator = coded_categories(estimator, lanes, facts)
     numeric(lanes, type(estimator).__name__, facts)
     facts.used = {lane.column for lane in lanes}
     for lane in lanes:
@@ -177,59 +176,6 @@ def _weighted(lanes: list[Lane], weight: float | None) -> list[Lane]:
         lanes,
         lambda part: Affine((float(weight),) * (part.stop - part.start), (0.0,) * (part.stop - part.start)),
     )
-
-
-def _native_categories(estimator: Any, lanes: list[Lane], facts: Facts, taken: Taken) -> tuple[list[Lane], Any]:
-    """Lanes of pandas categories as an estimator that takes such columns counts them."""
-    if not any(lane.raw for lane in lanes):
-        return lanes, estimator
-    if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
-        found, bare = _hist_gradient_boosting(estimator, lanes)
-        for lane in found:
-            if lane.table is not None:
-                facts.know(lane.column, list(lane.table.known))
-        return found, bare
-    if any(lane.raw and taken.inputs[lane.column].type != "category" for lane in lanes):
-        return lanes, estimator
-    family = type(estimator).__module__.partition(".")[0]
-    if family == "lightgbm":
-        listed = iter(estimator.booster_.pandas_categorical)
-        return [_listed(lane, next(listed)) if lane.raw else lane for lane in lanes], estimator
-    if family == "xgboost":
-        return [_listed(lane, taken.inputs[lane.column].categories) if lane.raw else lane for lane in lanes], estimator
-    return lanes, estimator
-
-
-def _listed(lane: Lane, categories: Sequence[Any]) -> Lane:
-    """Both libraries take the position of a category in its list, and nothing for another or a missing one."""
-    known = {str(category): float(code) for code, category in enumerate(categories)}
-    return Lane(lane.column, table=Table(known, np.nan, np.nan))
-
-
-def _hist_gradient_boosting(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
-    """Texts as their place in the estimator's own lists, and the estimator with an inner encoder for such places.
-
-    Unseen and missing categories are the same to it (scikit-learn 1.4 to 1.9, `_preprocessor`).
-    """
-    inner = getattr(estimator, "_preprocessor", None)
-    if inner is None:
-        return lanes, estimator
-    flags = np.asarray(estimator.is_categorical_)
-    found, lists = list(lanes), []
-    for index, values in zip(np.flatnonzero(flags), inner.named_transformers_["encoder"].categories_, strict=True):
-        present = [value for value in np.asarray(values, dtype=object) if not pd.isna(value)]
-        if lanes[index].raw:
-            found[index] = _listed(lanes[index], present)
-            lists.append(np.arange(len(present), dtype=np.float64))
-        else:
-            lists.append(np.asarray(present, dtype=np.float64))
-    encoder = OrdinalEncoder(
-        categories=lists, handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
-    )
-    coded = ColumnTransformer([("encoder", encoder, flags), ("numerical", FunctionTransformer(), ~flags)])
-    bare = copy.copy(estimator)
-    bare._preprocessor = coded.fit(np.zeros((1, len(flags))))  # noqa: SLF001 - it can be asked in no public way
-    return found, bare
 
 
 def _input(taken: Taken, index: int, lanes: Sequence[Lane], facts: Facts) -> Column:

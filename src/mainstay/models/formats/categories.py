@@ -1,0 +1,90 @@
+"""Estimators that take columns of pandas categories themselves: the encoder counts them in their place.
+
+Each of the three libraries keeps its own list of categories, and takes the place of a category in it. One that is
+not in the list is missing to scikit-learn and LightGBM, and refused by XGBoost. What comes back is the same
+estimator, ready to be given such places.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+
+from mainstay.models.formats.lanes import Facts, Lane, Table
+
+
+def coded_categories(estimator: Any, lanes: list[Lane], facts: Facts) -> tuple[list[Lane], Any]:
+    """Lanes of texts or categories as an estimator that takes such columns counts them; others stay as they are."""
+    if not any(lane.raw for lane in lanes):
+        return lanes, estimator
+    family = type(estimator).__module__.partition(".")[0]
+    if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        lanes, estimator = _hist_gradient_boosting(estimator, lanes)
+    elif family == "lightgbm":
+        # A list for each column of categories, in the order of the table.
+        listed = iter(estimator.booster_.pandas_categorical or ())
+        lanes = [_coded(lane, next(listed)) if lane.raw else lane for lane in lanes]
+    elif family == "xgboost":
+        lanes, estimator = _xgboost(estimator, lanes)
+        facts.closed.update(lane.column for lane in lanes if lane.table is not None)  # it refuses what it has not seen
+    for lane in lanes:
+        if lane.table is not None:
+            facts.know(lane.column, list(lane.table.known))
+    return lanes, estimator
+
+
+def _coded(lane: Lane, categories: Sequence[Any]) -> Lane:
+    known = {str(category): float(place) for place, category in enumerate(categories)}
+    return Lane(lane.column, table=Table(known, np.nan, np.nan))
+
+
+def _xgboost(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
+    """XGBoost 3 and later: the booster without its lists of categories takes places as they are."""
+    from xgboost import Booster  # noqa: PLC0415 - only where there is such a model
+
+    booster = estimator.get_booster()
+    listed = [values for _, values in booster.get_categories(export_to_arrow=True).to_arrow()]
+    found = [
+        _coded(lane, values.to_pylist()) if lane.raw and values is not None else lane
+        for lane, values in zip(lanes, listed, strict=True)
+    ]
+    document = json.loads(booster.save_raw("json"))
+    inner = document["learner"]["gradient_booster"]
+    model = inner["gbtree"]["model"] if inner["name"] == "dart" else inner["model"]
+    model["cats"] = {"enc": [], "feature_segments": [], "sorted_idx": []}
+    bare_booster = Booster()
+    bare_booster.load_model(bytearray(json.dumps(document).encode()))
+    bare = copy.copy(estimator)
+    bare._Booster = bare_booster  # noqa: SLF001 - there is no public way to hand an estimator its booster
+    return found, bare
+
+
+def _hist_gradient_boosting(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
+    """The estimator with an inner encoder for places (scikit-learn 1.4 to 1.9, `_preprocessor`)."""
+    inner = getattr(estimator, "_preprocessor", None)
+    if inner is None:
+        return lanes, estimator
+    flags = np.asarray(estimator.is_categorical_)
+    found, lists = list(lanes), []
+    for index, values in zip(np.flatnonzero(flags), inner.named_transformers_["encoder"].categories_, strict=True):
+        present = [value for value in np.asarray(values, dtype=object) if not pd.isna(value)]
+        if lanes[index].raw:
+            found[index] = _coded(lanes[index], present)
+            lists.append(np.arange(len(present), dtype=np.float64))
+        else:
+            lists.append(np.asarray(present, dtype=np.float64))
+    encoder = OrdinalEncoder(
+        categories=lists, handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
+    )
+    coded = ColumnTransformer([("encoder", encoder, flags), ("numerical", FunctionTransformer(), ~flags)])
+    bare = copy.copy(estimator)
+    bare._preprocessor = coded.fit(np.zeros((1, len(flags))))  # noqa: SLF001 - it can be asked in no public way
+    return found, bare
