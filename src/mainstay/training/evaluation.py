@@ -152,11 +152,11 @@ def overfitting(metric: str, *, train: float, test: Estimate) -> Gap:
     """Whether a model is so much better on its training rows that it has learnt them by heart.
 
     Flagged where the training score lies beyond the test score's interval on the better side and the gap is more
-    than a tenth: of the scale for shares (0.1), of the test score for losses and errors.
+    than 0.1 for shares, or a quarter of the test score for losses and errors.
     """
     beyond = test.high if metric not in LOWER_IS_BETTER else test.low
     gap = abs(train - test.value)
-    limit = 0.1 * abs(test.value) if metric in LOWER_IS_BETTER else 0.1
+    limit = 0.25 * abs(test.value) if metric in LOWER_IS_BETTER else 0.1
     flagged = better(metric, train, test.value) and gap > limit and (beyond is None or better(metric, train, beyond))
     message = f"{metric} is {train:.4g} on the training rows and {test.value:.4g} on the held-out rows" + (
         ": the model is over-fitted; try fewer or smaller trees, more regularisation, or more rows." if flagged else "."

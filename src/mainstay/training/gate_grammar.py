@@ -104,9 +104,11 @@ def _word(text: str, at: int, *, until: str) -> tuple[str, int]:
             raise Refusal(f"{until!r} is missing after {quoted.group(0).strip()}")
         return word, end + 1
     end = text.find(until, at)
-    if end < 0:
-        raise Refusal(f"the slice has no {until!r}")
     word = text[at:end].strip()
+    if end < 0 or (until == "=" and "]" in word):
+        raise Refusal(f"the slice has no {until!r}")
+    if '"' in word:
+        raise Refusal(f"a quote in {word!r} has no partner")
     if not word:
         raise Refusal(f"nothing stands before {until!r} in the slice")
     return word, end + 1
