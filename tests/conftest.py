@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: the time limit of a whole test is pytest's.
+settings.register_profile("mainstay", deadline=None)
+settings.load_profile("mainstay")
 
 BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

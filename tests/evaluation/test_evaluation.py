@@ -129,6 +129,14 @@ def test_scores_on_the_same_rows_have_the_same_id():
     assert evaluate(answers, y, SIGNATURES["binary"]).rows_id != evaluate(answers, 1 - y, SIGNATURES["binary"]).rows_id
 
 
+def test_the_id_of_rows_is_by_label_not_by_its_place():
+    wider = Signature(inputs=INPUTS, task="multiclass", labels=("another", "bad", "good"))
+    y = np.array([0, 1, 1, 0])
+    binary = evaluate(Answers(labels=y), y, SIGNATURES["binary"])
+    assert binary.rows_id == evaluate(Answers(labels=y + 1), y + 1, wider).rows_id
+    assert binary.rows_id != evaluate(Answers(labels=y), y, wider).rows_id
+
+
 def test_grids_count_every_row():
     found = evaluate(*sample("regression"), SIGNATURES["regression"])
     grid = found.values

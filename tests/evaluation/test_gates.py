@@ -188,6 +188,11 @@ def test_a_champion_is_compared_on_the_rows_that_neither_was_trained_on():
     assert result.limit == pytest.approx(0.79)
 
 
+def test_a_champion_that_cannot_be_scored_fails_with_the_reason():
+    result = said("f1 >= champion", scores(f1=0.9), Champion("credit:1", trouble="Its file is corrupt."))
+    assert (result.passed, result.reason) == (False, "Its file is corrupt.")
+
+
 @pytest.mark.parametrize("rows", [0, ENOUGH - 1])
 def test_too_few_shared_rows_fail(rows):
     shared = Champion("credit:1", scores(roc_auc=0.5, rows=rows), scores(roc_auc=0.9, rows=rows))

@@ -17,6 +17,7 @@ from mainstay.training.drawing import Chart, short, ticks
 from mainstay.training.evaluation import Evaluation, evaluate, overfitting
 from mainstay.training.gates import GateResult, decide, parse
 from mainstay.training.importance import Importance
+from mainstay.training.intervals import Estimate
 from mainstay.training.report import Finding, ReportInput, TrialPoint, flat, number, readable, render
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>$\\frac{1}{2}$ {{ 7*7 }} 漢字 \u202e"
@@ -140,6 +141,15 @@ def test_each_drawing_says_what_it_shows():
         assert chart["role"] == "img"
         assert set(chart["aria-labelledby"].split()) <= ids
     assert len([attributes for _, attributes in parsed.tags if "id" in attributes]) == len(ids)
+
+
+def test_over_fitting_is_told_once():
+    document = report("binary")
+    gap = overfitting("roc_auc", train=1.0, test=Estimate(value=0.6, low=0.5, high=0.7))
+    evaluation = msgspec.structs.replace(document.evaluation, gap=gap)
+    page = render(msgspec.structs.replace(document, evaluation=evaluation, notes=[gap.message, "Another."])).decode()
+    assert page.count(gap.message) == 1
+    assert "Another." in page
 
 
 def test_the_verdict_is_that_of_the_gates():

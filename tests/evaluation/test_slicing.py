@@ -84,6 +84,13 @@ def test_times_are_cut_at_days():
     ]
 
 
+def test_dates_as_text_are_times_and_codes_are_not():
+    days = [(datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=i)).date().isoformat() for i in range(100)]
+    assert next(group.value for group in groups([*days, None])) == "..2024-01-25"
+    assert [group.value for group in groups([day.replace("-", "") for day in days])] == [OTHER]
+    assert [group.value for group in groups([*days, "soon"])] == [OTHER]
+
+
 def test_one_value_for_all_rows_is_one_group():
     assert [group.value for group in groups([math.nan] * 5)] == [MISSING]
     assert [group.value for group in groups([True] * 5)] == ["true"]

@@ -136,7 +136,7 @@ def evaluate(
         task=signature.task,
         target=signature.target,
         rows=len(rows),
-        rows_id=hashlib.sha256(np.ascontiguousarray(rows.truth).tobytes()).hexdigest(),
+        rows_id=_rows_id(rows, signature),
         labels=signature.labels,
         positive=signature.labels[positive] if binary else None,
         threshold=decision.threshold if decision is not None and binary else None,
@@ -162,6 +162,14 @@ def overfitting(metric: str, *, train: float, test: Estimate) -> Gap:
         ": the model is over-fitted; try fewer or smaller trees, more regularisation, or more rows." if flagged else "."
     )
     return Gap(metric=metric, train=train, test=test.value, flagged=flagged, message=message)
+
+
+def _rows_id(rows: Scored, signature: Signature) -> str:
+    """By the labels themselves, not their places: two versions may know different labels."""
+    if rows.task == "regression":
+        return hashlib.sha256(np.ascontiguousarray(rows.truth).tobytes()).hexdigest()
+    spelled = [repr(label).encode() for label in signature.labels]
+    return hashlib.sha256(b"\n".join(spelled[index] for index in rows.truth.astype(np.int64).tolist())).hexdigest()
 
 
 def _slice(rows: Scored, column: str, value: str, merged: int, seed: int) -> SliceScores:

@@ -46,7 +46,7 @@ def groups(values: Sequence[Any], keep: Collection[str] = ()) -> list[Group]:
     Rare values (fewer than `FEW` rows, or beyond the `AT_MOST` most frequent) are merged into "(other)".
 
     Args:
-        values: one a row: str, bool, number, date-time, or None (or NaN) where missing.
+        values: one a row: str, bool, number, date-time (or its ISO 8601 text), or None (or NaN) where missing.
         keep: values, or ranges such as "18..30", that must stand by themselves, since a gate names them.
 
     Returns:
@@ -62,7 +62,10 @@ def groups(values: Sequence[Any], keep: Collection[str] = ()) -> list[Group]:
     if present and all(isinstance(value, date) for value in present):
         moments = np.array([math.nan if _missing(value) else epoch_seconds(value) for value in values])
         return _ranges(moments, keep, times=True)
-    return _by_value([_text(value) for value in values], keep)
+    texts = [_text(value) for value in values]
+    if (dates := _moments(texts)) is not None:
+        return _ranges(dates, keep, times=True)
+    return _by_value(texts, keep)
 
 
 def column_values(cells: Cells, signature: Signature, names: Collection[str]) -> dict[str, list[Any]]:
@@ -115,6 +118,22 @@ def _text(value: Any) -> str:
     if _missing(value):
         return MISSING
     return str(bool(value)).lower() if isinstance(value, bool | np.bool_) else str(value)
+
+
+def _moments(texts: list[str]) -> Floats | None:
+    """The times (n,), where more than a few different texts are all ISO 8601 dates; else None."""
+    read: dict[str, float] = {MISSING: math.nan}
+    different = set(texts) - {MISSING}
+    if len(different) <= AT_MOST:
+        return None
+    for text in different:
+        try:
+            read[text] = epoch_seconds(text)
+        except ValueError:
+            return None
+        if "-" not in text:  # Eight digits may be any code.
+            return None
+    return np.array([read[text] for text in texts])
 
 
 def _number_first(value: str) -> tuple[bool, float]:
