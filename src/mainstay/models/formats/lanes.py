@@ -57,7 +57,7 @@ class Lane:
     raw: bool = False
     """Whether it still holds texts or categories, which no arithmetic can take."""
     fill: str | None = None
-    """Of a raw lane: the text that a missing one becomes."""
+    """Of a lane that holds texts, or did: the text that a missing one becomes."""
     table: Table | None = None
     """Of a lane that was raw: its first step, resolved when all categories of the column are known."""
     text: TextTerms | None = None
@@ -67,11 +67,8 @@ class Lane:
 
     @property
     def handles_missing(self) -> bool:
-        return (
-            self.fill is not None
-            or any(isinstance(step, Impute | MissingFlag) for step in self.steps)
-            or (self.table is not None and not np.isnan(self.table.missing) and self.table.missing >= 0)
-        )
+        """Whether the pipeline says what a missing value becomes, seen in training or not."""
+        return self.fill is not None or any(isinstance(step, Impute | MissingFlag) for step in self.steps)
 
     def then(self, step: Step, width: int | None = None) -> Lane:
         return replace(self, steps=(*self.steps, step), width=self.width if width is None else width)

@@ -65,19 +65,22 @@ def save(estimator: Any) -> bytes:
         MainstayError: skops cannot write it, or what it wrote cannot be read.
     """
     try:
-        data = io.dumps(estimator)
-        io.loads(data, trusted=io.get_untrusted_types(data=data))  # our own object, a moment ago: nothing to fear
+        data: bytes = io.dumps(estimator)
+        types = untrusted(data)
+        if local := [name for name in types if name.startswith("__main__.")]:
+            raise MainstayError(
+                f"The model holds {local[0].removeprefix('__main__.')!r}, defined in a notebook or script, which no "
+                "server can import: move it to a module of its own, import it from there and fit the model again."
+            )
+        io.loads(data, trusted=list(types))  # our own object, a moment ago: nothing to fear
+    except MainstayError:
+        raise
     except Exception as error:  # skops raises whatever the object's own parts raise
         raise MainstayError(
             f"skops cannot keep this model ({error}): give its own classes and functions a name in a module that can "
             "be imported."
         ) from error
-    if local := [name for name in untrusted(data) if name.startswith("__main__.")]:
-        raise MainstayError(
-            f"The model holds {local[0].removeprefix('__main__.')!r}, defined in a notebook or script, which no server "
-            "can import: move it to a module of its own, import it from there and fit the model again."
-        )
-    return data  # type: ignore[no-any-return]  # bytes; skops has no types
+    return data
 
 
 def untrusted(data: bytes) -> tuple[str, ...]:

@@ -155,7 +155,8 @@ def _text_coded(lane: Lane, known: dict[str, float], unseen: float | None, missi
     if unseen is None:
         facts.closed.add(lane.column)
     otherwise = -1.0 if unseen is None else unseen
-    return Lane(lane.column, table=Table(known, otherwise, otherwise if missing is None else missing))
+    table = Table(known, otherwise, otherwise if missing is None else missing)
+    return Lane(lane.column, table=table, fill=lane.fill)
 
 
 def _bound(value: float) -> Bounds:
