@@ -126,9 +126,7 @@ def _separates(target: str, values: Floats, classes: Codes) -> str | None:
         if max(area, 1 - area) >= AUC:
             return f"it alone tells the target {target!r} (ROC AUC {max(area, 1 - area):.4f})"
         return None
-    edges = np.unique(np.quantile(values[~absent], np.linspace(0, 1, 65))) if not absent.all() else np.empty(0)
-    binned = np.where(absent, -1, np.searchsorted(edges, values)).astype(np.intp)
-    return _names(target, binned, classes)
+    return _nearest(target, values[~absent], classes[~absent])
 
 
 def _names(target: str, codes: Codes, classes: Codes) -> str | None:
@@ -140,10 +138,28 @@ def _names(target: str, codes: Codes, classes: Codes) -> str | None:
     counts = np.zeros(sizes, dtype=np.intp)
     np.add.at(counts, (codes[learn], classes[learn]), 1)
     guess = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), -1)[codes[test]]
-    recalls = [float((guess[classes[test] == label] == label).mean()) for label in np.unique(classes[test])]
-    if np.mean(recalls) >= RECALL:
-        return f"its value tells the target {target!r} (right for {100 * float(np.mean(recalls)):.1f} % of each class)"
-    return None
+    return _told(target, guess, classes[test])
+
+
+def _nearest(target: str, values: Floats, classes: Codes) -> str | None:
+    """As `_names`, by the class of the nearest value learned."""
+    if len(values) < ENOUGH or len(np.unique(classes)) < 2:
+        return None
+    order = np.random.default_rng(2).permutation(len(values))
+    values, classes = values[order], classes[order]
+    learn = np.argsort(values[::2], kind="stable")
+    known, known_classes, asked = values[::2][learn], classes[::2][learn], values[1::2]
+    above = np.clip(np.searchsorted(known, asked), 1, len(known) - 1)
+    below = above - 1
+    nearest = np.where(asked - known[below] <= known[above] - asked, below, above)
+    return _told(target, known_classes[nearest], classes[1::2])
+
+
+def _told(target: str, guess: Codes, classes: Codes) -> str | None:
+    recall = float(np.mean([(guess[classes == label] == label).mean() for label in np.unique(classes)]))
+    if recall < RECALL:
+        return None
+    return f"its value tells the target {target!r} (right for {100 * recall:.1f} % of each class)"
 
 
 def _correlation(a: Floats, b: Floats) -> float:

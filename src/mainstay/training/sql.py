@@ -76,9 +76,9 @@ def _expanded(url: str, environment: Mapping[str, str], secrets: dict[str, str])
     whole = _PLACES_ONLY.fullmatch(url) is not None
     try:
         parsed = make_url(fill(url) if whole else url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise DataError(
-            f"[data] url = {_PLACE.sub(lambda m: m[0], _shown(url))!r} is no database URL, such as "
+            f"[data] url = {_shown(url)!r} is no database URL, such as "
             "postgresql+psycopg://user:${DB_PASSWORD}@host:5432/name."
         ) from None
     if whole:
@@ -106,7 +106,7 @@ def check_url(url: str) -> None:
         return
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return  # said by `run`, which needs it
     _refuse_literal_secrets(parsed)
 
@@ -130,13 +130,13 @@ def _existing(url: URL, folder: Path, shown: str) -> URL:
         return url
     path = folder / url.database
     if not path.is_file():
-        raise DataError(f"{shown}: there is no database file {path}.")
+        raise DataError(f"{shown}: there is no such database file (a relative name is looked for in {folder}).")
     return url.set(database=str(path))
 
 
 def _shown(url: str) -> str:
     """A URL that cannot be parsed, without what may be a password."""
-    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url.partition("?")[0])
 
 
 def _redacted(text: str, secrets: Mapping[str, str]) -> str:
