@@ -77,3 +77,19 @@ def assert_parity(estimator, rows: np.ndarray, *, bound: float, exported: Export
 def assert_close(found: np.ndarray, expected: np.ndarray, bound: float) -> None:
     worst = largest_difference(found, expected)
     assert worst <= bound, f"{worst:.3g} away from the native answer"
+
+
+def data(task: str, *, n: int = 400, missing: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of six columns (continuous, tenths, codes 0 to 4, float32 values, many zeros, noise) and a target."""
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, 6))
+    X[:, 1] = np.round(X[:, 1], 1)
+    X[:, 2] = random.integers(0, 5, n)
+    X[:, 3] = X[:, 3].astype(np.float32)
+    X[random.random(n) < 0.3, 4] = 0.0
+    score = X[:, 0] + np.sin(3 * X[:, 1]) + 0.5 * X[:, 2] - X[:, 4] + random.normal(size=n) * 0.3
+    if missing:
+        X[random.random(X.shape) < missing] = np.nan
+    if task == "regression":
+        return X, score - score.min() + 0.5
+    return X, np.digitize(score, np.quantile(score, [0.5] if task == "binary" else [0.33, 0.66]))

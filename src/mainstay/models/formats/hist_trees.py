@@ -58,8 +58,10 @@ class _Reader:
                 raise CannotExport(f"Column {self.columns[place]} has categories that are not numbers.")
             found = found.astype(np.float64)
             found = found[~np.isnan(found)]
-            if not np.array_equal(found, np.floor(found)):
-                raise CannotExport(f"Column {self.columns[place]} has categories that are not whole numbers.")
+            if not np.array_equal(found, np.floor(found)) or np.any(np.abs(found) >= 2**31):
+                raise CannotExport(
+                    f"Column {self.columns[place]} has categories that are not whole numbers of 32 bits."
+                )
             self.values.append(found)
             self.known.append(_set_bits(bits[rows[place]]))
 

@@ -8,7 +8,7 @@ https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ Indices = npt.NDArray[np.int64]
 
 LEQ, LT, MEMBER = 0, 1, 6
 """Modes of a node: the yes branch is taken where x <= threshold, x < threshold, x is one of the members."""
-
-NO_MEMBER = (-0.5,)
-"""Stands for an empty set, which the operator refuses: categories are whole numbers where it is asked."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,9 @@ class Tree:
     no: Indices
     missing_yes: npt.NDArray[np.bool_]
     members: tuple[tuple[float, ...], ...]
-    """The set of each node of mode MEMBER, in the order of the nodes. ONNX Runtime tests sets of more than one
-    member by bits, after truncation: whoever writes sets makes sure that the column holds whole numbers or NaN."""
+    """The set of each node of mode MEMBER, in the order of the nodes: whole numbers that 32 bits hold, as ONNX
+    Runtime wants them. It tests sets of more than one member by bits, after truncation: whoever writes sets makes
+    sure that the column holds whole numbers or NaN."""
     leaves: Floats
     target: int = 0
 
@@ -75,6 +73,7 @@ def write_sum(
         dtype: in which thresholds are compared and leaves added.
         average: divide by the number of trees.
     """
+    trees = [_without_empty_sets(tree) for tree in trees]
     nodes = np.cumsum([0] + [len(tree.feature) for tree in trees])
     leaves = np.cumsum([0] + [len(tree.leaves) for tree in trees])
 
@@ -99,7 +98,7 @@ def write_sum(
         "n_targets": targets,
         "aggregate_function": 0 if average else 1,
     }
-    members = [value for tree in trees for group in tree.members for value in (*(group or NO_MEMBER), np.nan)]
+    members = [value for tree in trees for group in tree.members for value in (*group, np.nan)]
     if members:
         attributes["membership_values"] = _tensor(np.array(members).astype(dtype))
     return graph.add("TreeEnsemble", x, domain=ML, **attributes)
@@ -113,6 +112,16 @@ def remember_splits(graph: Graph, features: Features, trees: Sequence[Tree]) -> 
     for tree in trees:
         for index, group in zip(tree.feature[tree.mode == MEMBER], tree.members, strict=True):
             graph.split_points(features, np.full(len(group), index), np.array(group, dtype=np.float64))
+
+
+def _without_empty_sets(tree: Tree) -> Tree:
+    """The tree with each empty set, which the operator refuses, as a comparison that is never true."""
+    if all(tree.members):
+        return tree
+    empty = np.flatnonzero(tree.mode == MEMBER)[[not group for group in tree.members]]
+    mode, threshold = tree.mode.copy(), tree.threshold.copy()
+    mode[empty], threshold[empty] = LT, -np.inf
+    return replace(tree, mode=mode, threshold=threshold, members=tuple(group for group in tree.members if group))
 
 
 def _tensor(array: npt.NDArray[np.generic]) -> object:
