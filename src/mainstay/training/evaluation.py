@@ -180,7 +180,7 @@ def _slice(rows: Scored, column: str, value: str, merged: int, seed: int) -> Sli
         rows=len(rows),
         few=len(rows) < FEW,
         merged=merged,
-        metrics=estimates(rows, measured, seed=seed, most=LEAST * 2),
+        metrics=estimates(rows, measured, seed=seed, most=LEAST),
         undefined=measured.undefined,
     )
 

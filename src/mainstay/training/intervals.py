@@ -27,6 +27,8 @@ from mainstay.training.metrics import (
 LEVEL = 0.95
 MOST, LEAST = 1000, 200
 """Draws for few and for many rows."""
+MANY = 50_000
+"""Beyond so many rows intervals are narrow, and half of `LEAST` draws will do."""
 WORK = 10_000_000
 """Rows times draws (times classes, where each is ranked) that one evaluation may cost: about a second."""
 BLOCK = 2_000_000
@@ -60,7 +62,7 @@ def estimates(rows: Scored, measured: Measured, *, seed: int, most: int = MOST) 
     """
     if not measured.values:
         return {}
-    draws = _drawn(rows, seed=seed, most=most)
+    draws = _drawn(_sorted(rows), seed=seed, most=most)
     return {name: _estimate(name, value, draws[name], rows) for name, value in measured.values.items()}
 
 
@@ -81,10 +83,18 @@ def paired(a: Scored, b: Scored, *, seed: int, most: int = MOST) -> dict[str, Es
     return {name: _interval(second[name] - first[name], of_b[name] - of_a[name]) for name in both}
 
 
+def _sorted(rows: Scored) -> Scored:
+    """The rows in the order of their scores: a draw need not be put in order for a ranking, which costs most."""
+    if rows.task != "binary" or rows.probabilities is None:
+        return rows
+    return rows.rows(np.argsort(-rows.scores, kind="stable"))
+
+
 def draw_count(rows: Scored, most: int = MOST) -> int:
     """How many draws are made for these rows."""
     each = max(1, len(rows)) * (rows.classes if rows.task == "multiclass" else 1)
-    return max(min(most, LEAST), min(most, WORK // each))
+    least = LEAST if len(rows) <= MANY else LEAST // 2
+    return max(min(most, least), min(most, WORK // each))
 
 
 def weights(n: int, draws: int, seed: int) -> Iterator[Floats]:
@@ -203,11 +213,16 @@ def ranked(truth: npt.NDArray[np.bool_], scores: Floats, drawn: Floats) -> tuple
     Returns:
         Two arrays (draws,), NaN where a draw has no positive row (for the AUC: or no negative one).
     """
-    order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
-    positive_first = drawn[:, order] * truth[order]
-    yes = np.add.reduceat(positive_first, starts, axis=1)
-    no = np.add.reduceat(drawn[:, order], starts, axis=1) - yes
+    if np.any(np.diff(scores) > 0):
+        order = np.argsort(-scores, kind="stable")
+        truth, scores, drawn = truth[order], scores[order], drawn[:, order]
+    steps = np.flatnonzero(np.r_[True, np.diff(scores) != 0])
+    if len(steps) == len(scores):
+        yes = drawn * truth
+        no = drawn - yes
+    else:
+        yes = np.add.reduceat(drawn * truth, steps, axis=1)
+        no = np.add.reduceat(drawn, steps, axis=1) - yes
     hits, alarms = np.cumsum(yes, axis=1), np.cumsum(no, axis=1)
     positives, negatives = hits[:, -1], alarms[:, -1]
     area = (yes * (negatives[:, None] - alarms + no / 2)).sum(axis=1) / (positives * negatives)
