@@ -46,7 +46,6 @@ def classified(draw: st.DrawFn) -> tuple[Table, Project]:
     return table(a=a, b=b, y=[repr(float(v)) for v in random.normal(size=rows)]), project("regression", seed=seed)
 
 
-@settings(deadline=None)
 @given(classified())
 def test_equal_rows_never_straddle_a_split_or_a_fold(case):
     data, wanted = case
@@ -61,7 +60,6 @@ def test_equal_rows_never_straddle_a_split_or_a_fold(case):
         assert len(train) + len(valid) == len(left)
 
 
-@settings(deadline=None)
 @given(classified())
 def test_a_rule_finds_its_own_rows_again_after_a_round_trip(case):
     data, wanted = case
@@ -70,7 +68,6 @@ def test_a_rule_finds_its_own_rows_again_after_a_round_trip(case):
     assert (held_out(rule, data) == got.test).all()
 
 
-@settings(deadline=None)
 @given(classified(), st.integers(0, 5))
 def test_the_order_of_the_rows_does_not_matter(case, seed):
     data, wanted = case
@@ -78,7 +75,6 @@ def test_the_order_of_the_rows_does_not_matter(case, seed):
     assert (divided(data.rows(order), wanted).test == divided(data, wanted).test[order]).all()
 
 
-@settings(deadline=None)
 @given(classified(), st.integers(1, 100), st.integers(0, 5))
 def test_what_a_rule_holds_out_of_a_grown_table_was_never_trained_on(case, more, seed):
     data, wanted = case
@@ -97,7 +93,7 @@ def test_what_a_rule_holds_out_of_a_grown_table_was_never_trained_on(case, more,
     assert (held[: len(data)] == got.test).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(300, 600), st.integers(0, 20), st.sampled_from([0.1, 0.2, 0.4]))
 def test_share_and_proportions_are_kept(rows, seed, share):
     y = ["rare" if v % 7 == 0 else "common" for v in range(rows)]
@@ -175,7 +171,6 @@ def test_a_time_that_is_missing_or_no_time_is_refused():
         divided(table(a=["x"] * 40, b=["1"] * 40, y=list("01") * 20), wanted)
 
 
-@settings(deadline=None)
 @given(st.integers(3, 40), st.integers(0, 20))
 def test_groups_stay_together(groups, seed):
     who = [f"p{v}" for v in np.random.default_rng(seed).integers(0, groups, 200)]

@@ -89,6 +89,9 @@ def split(table: Table, target: Target, project: Project) -> Division:
 def held_out(rule: SplitRule, table: Table) -> Mask:
     """The rows, shape (rows,), that a version trained under this rule has never seen, however the table has grown.
 
+    A row whose target was corrected since counts by the new one. Rows that two versions have never seen are the
+    intersection of both versions' masks.
+
     Raises:
         DataError: the table lacks a column that the rule needs.
     """
