@@ -333,12 +333,12 @@ def test_values_that_a_signature_would_lose_are_refused_by_their_column() -> Non
 
     model = Counts().fit([[0.0], [1.0]], [0.0, 1.0])
     big = pd.DataFrame({"n": [2**53 + 1, 2]})
-    with pytest.raises(InputError, match="'n'.*at most 2\\^53"):
+    with pytest.raises(InputError, match=r"'n'.*at most 2\^53"):
         draft_of(model, big)
     nanoseconds = pd.DataFrame(
         {"at": pd.to_datetime(["2024-01-01T00:00:00.123456789", "2024-01-02"], format="ISO8601")}
     )
-    with pytest.raises(SignatureError, match="'at'.*round date-times to microseconds"):
+    with pytest.raises(SignatureError, match=r"'at'.*round date-times to microseconds"):
         draft_of(model, nanoseconds)
 
 

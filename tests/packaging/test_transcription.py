@@ -209,9 +209,7 @@ def test_missing_texts_are_filled_before_they_are_encoded(tables: Any) -> None:
 @settings(max_examples=15, deadline=None)
 def test_bins_are_counted_as_scikit_learn_counts_them(encode: str, tables: Any) -> None:
     train, asked = tables
-    binner = KBinsDiscretizer(n_bins=3, encode=encode, strategy="quantile", quantile_method="averaged_inverted_cdf")
-    if (train[["n", "m"]].nunique() < 3).any():
-        return
+    binner = KBinsDiscretizer(n_bins=3, encode=encode, strategy="uniform")
     assert_same(make_column_transformer((binner, ["n", "m"])), train, asked)
 
 

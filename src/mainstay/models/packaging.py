@@ -139,13 +139,17 @@ def build(
     reasons = [reason] if reason else []
     if graphs is None:
         graphs = [] if double is None else [lambda: to_onnx(estimator, width=double.width)]
+    thresholds: dict[int, Floats] = {}
     for graph in graphs:
         try:
             exported = graph()
-            return _proven(subject, exported, reference, profile, "")
+            thresholds = exported.thresholds
+            return _proven(subject, exported, thresholds=thresholds, reference=reference, profile=profile)
         except MainstayError as error:  # CannotExport, ParityFailed, or a graph that ONNX Runtime refuses
             reasons.append(getattr(error, "reason", str(error)).rstrip("."))
-    return _proven(subject, None, reference, profile, "; ".join(dict.fromkeys(reasons)))
+    # The thresholds prove the encoder, whatever stands behind it.
+    told = "; ".join(dict.fromkeys(reasons))
+    return _proven(subject, None, thresholds=thresholds, reference=reference, profile=profile, reason=told)
 
 
 def _native(estimator: Any, encoder: Encoder | None, signature: Signature, decision: Decision | None) -> Ask:
@@ -155,7 +159,15 @@ def _native(estimator: Any, encoder: Encoder | None, signature: Signature, decis
     return lambda cells: native_answers(estimator, encode(cells), signature, decision)
 
 
-def _proven(subject: _Subject, exported: Exported | None, reference: Cells, profile: bytes, reason: str) -> Built:
+def _proven(
+    subject: _Subject,
+    exported: Exported | None,
+    *,
+    thresholds: dict[int, Floats],
+    reference: Cells,
+    profile: bytes,
+    reason: str = "",
+) -> Built:
     """The package in one format, proven.
 
     Raises:
@@ -178,14 +190,17 @@ def _proven(subject: _Subject, exported: Exported | None, reference: Cells, prof
     content[files.SPEC] = encoded(spec)
     if encoder is not None:
         content[files.ENCODER] = encoded(encoder)
-    golden = _golden(subject, exported.thresholds if exported else {}, reference)
+    golden = _golden(subject, thresholds, reference)
     content[files.GOLDEN] = encoded(golden)
 
     # From here on the package is what a server would load. Its types come from the object in our own hands.
     package = Draft(content).package()
     runner = load_runner(package, trusted=untrusted)
     model = Model(package, runner)
-    parity = _parity(subject, model, runner, exported, Reader(subject.signature).rows(golden.rows))
+    parity = _parity(subject, model, Reader(subject.signature).rows(golden.rows), thresholds)
+    if exported is not None:
+        on_features = _on_features(subject, runner, exported)
+        parity = msgspec.structs.replace(parity, boundary=parity.boundary.joined(on_features))
     if not parity.holds:
         raise ParityFailed(f"The {spec.format} model does not answer as the native one: {parity.told()}.")
     model.check_golden()
@@ -193,13 +208,15 @@ def _proven(subject: _Subject, exported: Exported | None, reference: Cells, prof
     return Built(Draft(content, attestations), parity, spec.format, spec.reason, untrusted)
 
 
-def _parity(subject: _Subject, model: Model, runner: Runner, exported: Exported | None, golden: Cells) -> Parity:
+def _parity(subject: _Subject, model: Model, golden: Cells, thresholds: dict[int, Floats]) -> Parity:
     held_out = compare(model.answer(subject.cells), subject.expected)
     base = _spread(subject.cells, BASE_ROWS)
     few = _spread(subject.cells, OTHER_ROWS)
     boundary = _both(model.answer, subject.native, golden)
-    if exported is not None and exported.thresholds and subject.encoder is not None:
-        boundary = boundary.joined(_on_thresholds(subject, model, runner, exported, base))
+    if subject.encoder is not None:
+        paths, limit = lineage(subject.encoder, subject.signature), boundary_limit(subject.encoder.width)
+        cells = boundary_cells(base, paths, thresholds, limit=limit, seed=subject.seed)
+        boundary = boundary.joined(_both(model.answer, subject.native, cells))
     together = model.answer(few)
     single = Compared()
     for row in range(len(few)):
@@ -216,21 +233,18 @@ def _parity(subject: _Subject, model: Model, runner: Runner, exported: Exported 
     )
 
 
-def _on_thresholds(subject: _Subject, model: Model, runner: Runner, exported: Exported, base: Cells) -> Compared:
-    """Rows on each threshold: as features, handed to the graph alone, and as cells, through the encoder."""
-    assert subject.encoder is not None
+def _on_features(subject: _Subject, runner: Runner, exported: Exported) -> Compared:
+    """Features on each threshold, handed to the graph and to the estimator without the encoder between."""
+    if subject.encoder is None or not exported.thresholds:
+        return Compared()
+    base = compiled(subject.encoder)(_spread(subject.cells, BASE_ROWS))
     limit = boundary_limit(subject.encoder.width)
-    encode = compiled(subject.encoder)
-    features = boundary_features(encode(base), exported.thresholds, limit=limit, seed=subject.seed)
-    compared = Compared()
-    if len(features):
-        empty = Cells(np.empty((len(features), 0)), {})
-        found = runner.run(empty, features.astype(exported.dtype))
-        truth = native_answers(subject.estimator, features, subject.signature, subject.decision)
-        compared = compare(decided(found, subject.decision), truth)
-    paths = lineage(subject.encoder, subject.signature)
-    cells = boundary_cells(base, paths, exported.thresholds, limit=limit, seed=subject.seed)
-    return compared.joined(_both(model.answer, subject.native, cells))
+    features = boundary_features(base, exported.thresholds, limit=limit, seed=subject.seed)
+    if not len(features):
+        return Compared()
+    found = runner.run(Cells(np.empty((len(features), 0)), {}), features.astype(exported.dtype))
+    truth = native_answers(subject.estimator, features, subject.signature, subject.decision)
+    return compare(decided(found, subject.decision), truth)
 
 
 def _both(found: Ask, native: Ask, cells: Cells) -> Compared:
@@ -269,13 +283,18 @@ def _golden(subject: _Subject, thresholds: dict[int, Floats], reference: Cells) 
         seed=subject.seed,
     )
     read = Reader(subject.signature)
-    kept = [row for row in rows if _finite(_asked(subject.native, read.rows([row])))]
+    answers = _asked(subject.native, read.rows(rows))
+    kept = rows
+    if answers is None or not _finite(answers):
+        # Some of the rows are none that the model takes: the others will do.
+        kept = [row for row in rows if _finite(_asked(subject.native, read.rows([row])))]
     if not kept:
         raise MainstayError(
             "The native model answers none of the synthetic rows that its package is checked with: "
             "it may need values that its columns do not show."
         )
-    answers = subject.native(read.rows(kept))
+    if answers is None or len(kept) < len(rows):
+        answers = subject.native(read.rows(kept))
     return Golden(
         rows=kept,
         labels=None if answers.labels is None else answers.labels.tolist(),
