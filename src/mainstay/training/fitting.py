@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from mainstay.models.encoder import Block, Encoder, MissingFlag
 from mainstay.models.signature import Cells, Floats, Signature
@@ -27,6 +29,8 @@ from mainstay.training.trials import Plan
 
 BASELINE = "baseline"
 STACK_FOLDS = 3
+MOSTLY_ZERO = 0.05
+"""A matrix with a smaller share of numbers other than 0 is sparse."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ def fit(problem: Problem, plan: Plan, features: Features, X: Floats) -> Outcome:
             X, y = X[balanced.rows], y[balanced.rows]
         if balanced.weights is not None:
             arguments["sample_weight"] = balanced.weights
-    with collected_warnings() as messages:
-        estimator.fit(X, y, **arguments)
+    # Threads that wait for each other on a busy machine cost far more than they bring for small data.
+    with collected_warnings() as messages, threadpool_limits(setting.threads):
+        estimator.fit(_sparse(X) if _takes_sparse(plan) else X, y, **arguments)
     _single_threaded(estimator)
     return Outcome(estimator, tuple(messages))
 
@@ -119,11 +124,12 @@ def predict(estimator: Any, X: Floats, signature: Signature) -> Floats:
     Raises:
         ValueError: the estimator's answers are not finite.
     """
-    if signature.task == "regression":
-        answers = np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1)
-    else:
-        answers = np.zeros((len(X), len(signature.labels)))
-        answers[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(X)
+    with threadpool_limits(1):
+        if signature.task == "regression":
+            answers = np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1)
+        else:
+            answers = np.zeros((len(X), len(signature.labels)))
+            answers[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(X)
     if not np.isfinite(answers).all():
         raise ValueError("its predictions are not all finite")
     return answers
@@ -150,6 +156,15 @@ def estimator_of(plan: Plan, setting: Setting) -> Any:
             stack_method="predict_proba",
         )
     return StackingRegressor(members, final_estimator=Ridge(), cv=KFold(STACK_FOLDS))
+
+
+def _takes_sparse(plan: Plan) -> bool:
+    return plan.family != BASELINE and not plan.members and candidates.family(plan.family).sparse
+
+
+def _sparse(X: Floats) -> Any:
+    """The same matrix without its zeros, where they are most of it, as those of texts are."""
+    return csr_array(X) if np.count_nonzero(X) < MOSTLY_ZERO * X.size else X
 
 
 @contextmanager

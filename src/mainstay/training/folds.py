@@ -103,6 +103,10 @@ class Folds:
             estimator=outcome.estimator,
         )
 
+    def has(self, plan: Plan, fold: int) -> bool:
+        """Whether the plan's features of a fold are at hand."""
+        return (plan.recipe, fold) in self._encoded
+
     def training_score(self, plan: Plan, fold: int, estimator: Any) -> float:
         """The score of a fold's estimator on (a sample of) the rows that it was fitted on."""
         training, _ = self.folds[fold]

@@ -11,7 +11,7 @@ MARGIN = 1.25
 """Times are taken to be this much longer than measured ones."""
 LARGEST_SHARE = 0.4
 """A family whose first trial would take more than this share of the whole budget is left out."""
-PROBE_FROM = 4000
+PROBE_FROM = 1500
 """Training rows from which a family is first timed on a few of them."""
 
 
@@ -23,8 +23,9 @@ class Costs:
     encoding: dict[Recipe, float] = field(default_factory=dict)
 
     def record(self, family: str, effort: float, recipe: Recipe, *, fit: float, encode: float) -> None:
-        """Keeps the slowest time seen."""
-        self.per_effort[family] = max(self.per_effort.get(family, 0.0), fit / effort)
+        """Keeps a mean in which later times count more, since a busy machine is not busy for ever."""
+        found = fit / effort
+        self.per_effort[family] = (self.per_effort.get(family, found) + found) / 2
         self.encoding[recipe] = max(self.encoding.get(recipe, 0.0), encode)
 
     def known(self, family: str) -> bool:

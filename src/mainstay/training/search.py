@@ -19,7 +19,7 @@ from mainstay import project
 from mainstay.errors import MainstayError
 from mainstay.models.package import Decision
 from mainstay.models.signature import Cells, Floats, Signature
-from mainstay.training import candidates, overfitting, pacing, thresholds
+from mainstay.training import candidates, overfitting, pacing, ranking, thresholds
 from mainstay.training.ensemble import combine
 from mainstay.training.fitted import Fitted
 from mainstay.training.fitting import BASELINE, Problem
@@ -29,12 +29,7 @@ from mainstay.training.scoring import Target, metric_for
 from mainstay.training.trials import Plan, State, Trial, Trials
 from mainstay.training.tuning import Tuner, starts
 
-TUNED = 4
-"""Families, the best by their defaults, that are varied further."""
-PATIENCE, FIRST_PATIENCE = 0.5, 1.5
-"""After k folds, a trial ends early where it is behind the best by more than PATIENCE + FIRST_PATIENCE / k standard
-deviations of the best's folds."""
-FRUITLESS = 25
+FRUITLESS = 10
 """So many suggestions in a row that there is no time for end the search."""
 
 
@@ -84,7 +79,7 @@ class _Tried:
 
     @property
     def scores(self) -> Floats:
-        return np.array([result.score for result in self.results])
+        return _scores(self.results)
 
 
 def search(
@@ -203,7 +198,8 @@ class _Search:
     def _tune(self) -> None:
         """Varies the families whose defaults did best."""
         complete = [tried for tried in self.tried[1:] if tried.trial.state == "complete"]
-        ranked = sorted(complete, key=lambda t: (-(t.trial.score or 0.0), t.trial.number))[:TUNED]
+        scores = [tried.trial.score or 0.0 for tried in complete]
+        ranked = [complete[i] for i in ranking.promising(scores, self.tried[0].trial.score or 0.0)]
         families = [candidates.family(tried.trial.plan.family) for tried in ranked]
         tuner = Tuner(families, seed=self.problem.seed, texts=self.texts)
         for tried in ranked:
@@ -218,7 +214,9 @@ class _Search:
         while not self._over() and fruitless < FRUITLESS:
             tried = self._attempt(tuner.ask())
             trial = tried.trial
-            partial = float(np.nanmean(tried.scores)) if trial.state == "pruned" else None
+            # What fails or takes too long is told as no better than the worst, or it would be suggested again.
+            worst = min(other.trial.score for other in self.tried[1:] if other.trial.score is not None)
+            partial = float(np.nanmean(tried.scores)) if trial.state == "pruned" else worst
             tuner.tell(score=trial.score, partial=partial)
             fruitless = fruitless + 1 if trial.state in ("skipped", "failed") else 0
 
@@ -262,7 +260,9 @@ class _Search:
         )
         tried = _Tried(trial, results)
         self.tried.append(tried)
-        if plan.family != BASELINE and self._improves(trial):
+        if plan.family == BASELINE:
+            pass
+        elif state == "complete" and (self.best is None or ranking.surpasses(tried.scores, self.best.scores)):
             if self.best is not None:
                 _forget(self.best)
             self.best = tried
@@ -297,31 +297,11 @@ class _Search:
             return None
         if self.stop.is_set():
             return "stopped", "the search was stopped"
-        if reason := self._hopeless(results):
+        if self.best is not None and (reason := ranking.hopeless(_scores(results), self.best.scores)):
             return "pruned", reason
         if reason := self._no_time_to_finish(results):
             return "skipped", reason
         return None
-
-    def _improves(self, trial: Trial) -> bool:
-        if trial.score is None:
-            return False
-        return self.best is None or trial.score > (self.best.trial.score or 0.0)
-
-    def _hopeless(self, results: Sequence[FoldResult]) -> str | None:
-        """Why the plan need not be scored on more folds, by the scores alone."""
-        if self.best is None:
-            return None
-        theirs = self.best.scores
-        ours = np.array([result.score for result in results])
-        both = np.isfinite(theirs[: len(ours)]) & np.isfinite(ours)
-        finite = theirs[np.isfinite(theirs)]
-        if not both.any() or len(finite) < 2:
-            return None
-        behind = float(np.mean((theirs[: len(ours)] - ours)[both]))
-        if behind <= (PATIENCE + FIRST_PATIENCE / len(ours)) * float(np.std(finite, ddof=1)):
-            return None
-        return f"behind the best by {behind:.3g} on the first {len(ours)} of {len(self.folds)} folds"
 
     # Time, where the search goes by the clock
 
@@ -363,8 +343,10 @@ class _Search:
                     return f"about {whole:.0f} s would be too much of a budget of {self.settings.budget:g} s"
         if plan.family == "stack":
             seconds *= 4  # each member once more for each inner fold
-        seconds += self.costs.encode(plan.recipe)
-        return pacing.shortage(seconds * (len(self.folds) + refits), left=self._left(), reserve=self._reserve())
+        encoding = self.costs.encode(plan.recipe)
+        at_hand = sum(self.folds.has(plan, fold) for fold in range(len(self.folds)))
+        needed = seconds * (len(self.folds) + refits) + encoding * (len(self.folds) - at_hand + refits)
+        return pacing.shortage(needed, left=self._left(), reserve=self._reserve())
 
     def _probe(self, plan: Plan) -> float | None:
         """Seconds of a fit on a fold by a family that was not tried yet; None where rows are so few that trying it
@@ -464,13 +446,15 @@ class _Search:
         return f"No candidate could be fitted ({reasons}). Look at the data's checks, or name other candidates."
 
 
+def _scores(results: Sequence[FoldResult]) -> Floats:
+    return np.array([result.score for result in results], dtype=np.float64)
+
+
 def _forget(tried: _Tried) -> None:
-    """Lets go of fitted estimators that nobody will ask for; scores stay."""
-    if tried.trial.number > 0:
-        tried.results = [
-            FoldResult(r.predicted[:0], r.score, r.fit_seconds, r.encode_seconds, r.warnings, None)
-            for r in tried.results
-        ]
+    """Lets go of fitted estimators and predictions that nobody will ask for; scores stay."""
+    tried.results = [
+        FoldResult(r.predicted[:0], r.score, r.fit_seconds, r.encode_seconds, r.warnings, None) for r in tried.results
+    ]
 
 
 def _round_robin(lists: Sequence[Sequence[Plan]]) -> Iterator[Plan]:

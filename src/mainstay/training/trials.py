@@ -76,7 +76,8 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trials: tuple[Trial, ...]
     """In the order in which they were made, the baseline first."""
     winner: int
-    """Number of the winning trial."""
+    """Number of the winning trial: when it was made it was better than the best before by more than a standard error of
+    the difference, and no later one was better than it by as much. 0 where the search was stopped before any."""
     threshold: str = ""
     """The rule of the project file, for a binary task."""
     positive: int | None = None

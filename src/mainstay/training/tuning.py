@@ -49,16 +49,14 @@ class Tuner:
         params = {name: _suggest(trial, _key(family, name), space) for name, space in self._space(family).items()}
         return plan_of(family, params, texts=self._texts)
 
-    def tell(self, *, score: float | None = None, partial: float | None = None) -> None:
-        """How the plan that was asked for did: its score; or that of its first folds alone; or nothing at all."""
+    def tell(self, *, score: float | None, partial: float) -> None:
+        """How the plan that was asked for did: its score; or, without one, what its first folds let expect."""
         assert self._asked is not None
-        if score is not None:
-            self._study.tell(self._asked, score)
-        elif partial is not None:
+        if score is None:
             self._asked.report(partial, step=0)
             self._study.tell(self._asked, state=TrialState.PRUNED)
         else:
-            self._study.tell(self._asked, state=TrialState.FAIL)
+            self._study.tell(self._asked, score)
         self._asked = None
 
     def _space(self, family: Family) -> dict[str, Range | None]:

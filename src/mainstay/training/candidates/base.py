@@ -9,8 +9,8 @@ from typing import Any
 from mainstay.models.signature import Task
 from mainstay.training.features import Recipe
 
-JOBS = 2
-"""Threads of an estimator. A constant, so that a machine with more cores fits the same model."""
+LARGE = 2_000_000
+"""Rows times features from which a second thread is worth its trouble."""
 
 Value = bool | int | float | str | None
 Params = Mapping[str, Value]
@@ -35,6 +35,11 @@ class Setting:
     @property
     def classifies(self) -> bool:
         return self.task != "regression"
+
+    @property
+    def threads(self) -> int:
+        """Threads of a fit. By the data alone, so that every machine fits the same model."""
+        return 2 if self.rows * self.width >= LARGE else 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Family:
     """How long a fit takes in comparison to another of the same family."""
     growth: float = 1.0
     """A fit of twice the rows takes 2 ** growth times as long."""
+    sparse: bool = False
+    """Whether a fit on a sparse matrix gives the same dense estimator, only sooner where most features are 0."""
     text: bool = False
     """Whether the search also chooses how texts are taken apart."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightgbm import LGBMClassifier, LGBMRegressor
 
-from mainstay.training.candidates.base import JOBS, Family, Params, Real, Setting, Whole, number
+from mainstay.training.candidates.base import Family, Params, Real, Setting, Whole, number
 from mainstay.training.features import Recipe
 
 
@@ -20,7 +20,7 @@ def _build(params: Params, setting: Setting) -> Any:
         subsample_freq=1,
         deterministic=True,
         force_row_wise=True,
-        n_jobs=JOBS,
+        n_jobs=setting.threads,
         random_state=setting.seed,
         verbosity=-1,
     )

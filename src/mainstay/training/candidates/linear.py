@@ -23,5 +23,6 @@ FAMILY = Family(
     starts=({"strength": 1.0}, {"strength": 0.1}, {"strength": 10.0}),
     space={"strength": Real(1e-3, 1e3, log=True)},
     build=_build,
+    sparse=True,
     text=True,
 )

@@ -40,5 +40,6 @@ FAMILY = Family(
     },
     build=_build,
     effort=lambda p: 1.0 + sum(_layers(p)) / 64,
+    sparse=True,
     text=True,
 )

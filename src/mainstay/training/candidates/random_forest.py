@@ -6,13 +6,13 @@ from typing import Any
 
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from mainstay.training.candidates.base import JOBS, Family, Params, Real, Setting, Whole, number
+from mainstay.training.candidates.base import Family, Params, Real, Setting, Whole, number
 from mainstay.training.features import Recipe
 
 
 def _build(params: Params, setting: Setting) -> Any:
     make = RandomForestClassifier if setting.classifies else RandomForestRegressor
-    return make(**params, n_jobs=JOBS, random_state=setting.seed)
+    return make(**params, n_jobs=setting.threads, random_state=setting.seed)
 
 
 FAMILY = Family(

@@ -6,7 +6,7 @@ from typing import Any
 
 from xgboost import XGBClassifier, XGBRegressor
 
-from mainstay.training.candidates.base import JOBS, Family, Params, Real, Setting, Whole, number
+from mainstay.training.candidates.base import Family, Params, Real, Setting, Whole, number
 from mainstay.training.features import Recipe
 
 
@@ -19,7 +19,7 @@ def _build(params: Params, setting: Setting) -> Any:
             "enable_categorical": True,
             "feature_types": ["c" if feature in codes else "q" for feature in range(setting.width)],
         }
-    return make(**params, **categorical, tree_method="hist", n_jobs=JOBS, random_state=setting.seed, verbosity=0)
+    return make(**params, **categorical, tree_method="hist", n_jobs=setting.threads, random_state=setting.seed, verbosity=0)
 
 
 FAMILY = Family(
