@@ -385,6 +385,15 @@ def test_what_no_server_could_import_is_refused_at_registering(monkeypatch: pyte
         draft_of(by_class, X)
 
 
+def test_a_scaled_forest_on_single_precision_is_exact_on_its_thresholds() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(50, 17, size=(300, 3)).astype(np.float32)
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)).fit(X, X[:, 0] > 50)
+    built = draft_of(model, X)
+    assert (built.format, built.parity.boundary.label_disagreements) == ("onnx", 0)
+    assert built.parity.boundary.rows > 1000
+
+
 def test_a_regressor_of_lightgbm_on_an_array_keeps_its_own_names() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3)).astype(np.float32)

@@ -26,8 +26,8 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from mainstay.models.encoder import Affine, Bins, Clip, Function, Impute, MissingFlag, Numbers, OneHot, Scale
-from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, numeric, picked, singles, stepped, width
+from mainstay.models.encoder import Affine, Bins, Clip, Function, Impute, MissingFlag, Numbers, OneHot, Scale, Single
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, held, numeric, picked, singles, stepped, width
 from mainstay.models.formats.tables import one_hot, ordinal
 from mainstay.models.formats.vectorizers import tfidf_transformer, vectorizer
 
@@ -45,27 +45,31 @@ FUNCTIONS = {
 
 
 def standard_scaler(scaler: StandardScaler, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
-    size = width(lanes)
-    center = scaler.mean_ if scaler.with_mean else np.zeros(size)
-    divisor = scaler.scale_ if scaler.with_std else np.ones(size)
+    center, divisor = scaler.mean_ if scaler.with_mean else None, scaler.scale_
+    if all(lane.single for lane in lanes):  # its own parameters are rounded first
+        center, divisor = (None if part is None else part.astype(np.float32) for part in (center, divisor))
     return _scaled(scaler, center, divisor, lanes, facts)
 
 
 def robust_scaler(scaler: RobustScaler, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
-    size = width(lanes)
-    center = scaler.center_ if scaler.with_centering else np.zeros(size)
-    divisor = scaler.scale_ if scaler.with_scaling else np.ones(size)
-    return _scaled(scaler, center, divisor, lanes, facts)
+    center = scaler.center_ if scaler.with_centering else None
+    return _scaled(scaler, center, scaler.scale_ if scaler.with_scaling else None, lanes, facts)
 
 
 def max_abs_scaler(scaler: MaxAbsScaler, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
-    scaled = _scaled(scaler, np.zeros(width(lanes)), scaler.scale_, lanes, facts)
+    scaled = _scaled(scaler, None, scaler.scale_, lanes, facts)
     return _clipped(scaled, -1.0, 1.0) if getattr(scaler, "clip", False) else scaled
 
 
 def min_max_scaler(scaler: MinMaxScaler, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
     numeric(lanes, "MinMaxScaler", facts)
-    found = stepped(lanes, lambda part: Affine(_numbers(scaler.scale_[part]), _numbers(scaler.min_[part])))
+    factor, offset = _numbers(scaler.scale_), _numbers(scaler.min_)
+    if all(lane.single for lane in lanes):
+        zeros, ones = (0.0,) * len(factor), (1.0,) * len(factor)
+        found = _rounded(stepped(lanes, lambda part: Affine(factor[part], zeros[part])))
+        found = _rounded(stepped(found, lambda part: Affine(ones[part], offset[part])))
+    else:
+        found = stepped(lanes, lambda part: Affine(factor[part], offset[part]))
     return _clipped(found, *map(float, scaler.feature_range)) if scaler.clip else found
 
 
@@ -86,7 +90,8 @@ def simple_imputer(imputer: SimpleImputer, lanes: Sequence[Lane], facts: Facts) 
             filled.append(lane if lane.fill is not None else replace(lane, fill=fill))
             continue
         numeric([lane], "SimpleImputer", facts)
-        filled.append(lane.then(Impute((float(fill),))))
+        done = lane.then(Impute((float(fill),)))
+        filled.append(done.then(Single()) if lane.single else done)
     if imputer.indicator_ is None:
         return filled
     return filled + _flags(imputer.indicator_, single, facts)
@@ -118,7 +123,8 @@ def k_bins(binner: KBinsDiscretizer, lanes: Sequence[Lane], facts: Facts) -> lis
         return found
     single = singles(found)
     sizes = [len(column) + 1 for column in edges]
-    return [lane.then(OneHot((size,)), size) for lane, size in zip(single, sizes, strict=True)]
+    hot = [lane.then(OneHot((size,)), size) for lane, size in zip(single, sizes, strict=True)]
+    return held(hot, sparse=binner.encode == "onehot")
 
 
 def binarizer(transformer: Binarizer, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
@@ -143,8 +149,24 @@ def _flags(indicator: MissingIndicator, single: Sequence[Lane], facts: Facts) ->
 
 
 def _scaled(scaler: Any, center: Any, divisor: Any, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
+    """(x - center) / divisor, each where it is not None, as scikit-learn computes it where the numbers are held."""
     numeric(lanes, type(scaler).__name__, facts)
-    return stepped(lanes, lambda part: Scale(_numbers(center[part]), _numbers(divisor[part])))
+    size = width(lanes)
+    minus = (0.0,) * size if center is None else _numbers(center)
+    over = (1.0,) * size if divisor is None else _numbers(divisor)
+    if any(lane.sparse for lane in lanes):
+        # A sparse matrix is multiplied by the inverse, which is another number in the last place.
+        factor = tuple(1.0 / value for value in over)
+        return stepped(lanes, lambda part: Affine(factor[part], minus[part]))
+    if all(lane.single for lane in lanes):
+        ones, zeros = (1.0,) * size, (0.0,) * size
+        centered = _rounded(stepped(lanes, lambda part: Scale(minus[part], ones[part])))
+        return _rounded(stepped(centered, lambda part: Scale(zeros[part], over[part])))
+    return stepped(lanes, lambda part: Scale(minus[part], over[part]))
+
+
+def _rounded(lanes: Sequence[Lane]) -> list[Lane]:
+    return stepped(lanes, lambda _: Single())
 
 
 def _clipped(lanes: Sequence[Lane], low: float, high: float) -> list[Lane]:

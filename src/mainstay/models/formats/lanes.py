@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 
 from mainstay.errors import MainstayError
@@ -64,6 +65,14 @@ class Lane:
     """Of a lane of free text: its weights."""
     moment: bool = False
     """Whether it holds a date-time, which scikit-learn's steps do not take as a number."""
+
+    sparse: bool = False
+    """Whether scikit-learn holds these features in a sparse matrix, which it scales by another operation."""
+
+    @property
+    def single(self) -> bool:
+        """Whether its values are held in single precision."""
+        return not self.raw and bool(self.steps) and isinstance(self.steps[-1], Single)
 
     @property
     def handles_missing(self) -> bool:
@@ -123,6 +132,11 @@ def singles(lanes: Sequence[Lane]) -> list[Lane]:
     ]
 
 
+def held(lanes: Sequence[Lane], *, sparse: bool) -> list[Lane]:
+    """The lanes in a sparse matrix, or in a dense one."""
+    return [replace(lane, sparse=sparse) for lane in lanes]
+
+
 def picked(lanes: Sequence[Lane], positions: Sequence[int]) -> list[Lane]:
     """The features at these positions, in this order."""
     where = [(number, offset) for number, lane in enumerate(lanes) for offset in range(lane.width)]
@@ -165,7 +179,14 @@ def assembled(lanes: Sequence[Lane], facts: Facts, place: Mapping[int, int]) -> 
             continue
         columns = tuple(place[lane.column] for lane, _ in group)
         blocks.append(Block(columns, _merged([steps for _, steps in group])))
-    return Encoder(tuple(blocks), _lifted(lanes))
+    encoder = Encoder(tuple(blocks), _lifted(lanes))
+    try:
+        kept = msgspec.json.decode(msgspec.json.encode(encoder), type=Encoder) == encoder
+    except msgspec.ValidationError:
+        kept = False
+    if not kept:  # JSON has no word for NaN and infinity
+        raise CannotTranscribe("a step has a parameter that is not a finite number")
+    return encoder
 
 
 def _placed(terms: TextTerms, column: int) -> TextTerms:

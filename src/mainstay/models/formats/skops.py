@@ -6,7 +6,8 @@ trust has none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from skops import io
@@ -64,23 +65,28 @@ def save(estimator: Any) -> bytes:
     Raises:
         MainstayError: skops cannot write it, or what it wrote cannot be read.
     """
-    try:
+    with _said_plainly():
         data: bytes = io.dumps(estimator)
-        types = untrusted(data)
-        if local := [name for name in types if name.startswith("__main__.")]:
-            raise MainstayError(
-                f"The model holds {local[0].removeprefix('__main__.')!r}, defined in a notebook or script, which no "
-                "server can import: move it to a module of its own, import it from there and fit the model again."
-            )
+    types = untrusted(data)
+    if local := [name for name in types if name.startswith("__main__.")]:
+        raise MainstayError(
+            f"The model holds {local[0].removeprefix('__main__.')!r}, defined in a notebook or script, which no "
+            "server can import: move it to a module of its own, import it from there and fit the model again."
+        )
+    with _said_plainly():
         io.loads(data, trusted=list(types))  # our own object, a moment ago: nothing to fear
-    except MainstayError:
-        raise
+    return data
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # skops raises whatever the object's own parts raise
         raise MainstayError(
             f"skops cannot keep this model ({error}): give its own classes and functions a name in a module that can "
             "be imported."
         ) from error
-    return data
 
 
 def untrusted(data: bytes) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 from mainstay.models.encoder import Bounds, Lookup, Match, OneHot
-from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table, numeric, singles
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table, held, numeric, singles
 from mainstay.models.signature import Floats
 
 PROBE = "\x00 never seen"
@@ -43,7 +43,7 @@ def one_hot(encoder: OneHotEncoder, lanes: Sequence[Lane], facts: Facts) -> list
             unseen = float(answer.unseen.argmax()) if answer.unseen.any() else -1.0
         coded = _coded(lane, answer.values, hot, unseen, facts)
         found.append(coded.then(OneHot((size,)), size))
-    return found
+    return held(found, sparse=encoder.sparse_output)
 
 
 def ordinal(encoder: OrdinalEncoder | TargetEncoder, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:

@@ -23,7 +23,7 @@ from mainstay.models.encoder import Affine, Encoder, Single
 from mainstay.models.formats.categories import coded_categories
 from mainstay.models.formats.columnwise import TRANSCRIBED, selector
 from mainstay.models.formats.frames import Taken, take
-from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, assembled, numeric, picked, stepped
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, assembled, held, numeric, picked, stepped
 from mainstay.models.signature import MAX_EXACT_INTEGER, Column
 
 
@@ -130,7 +130,7 @@ def _through(step: Any, lanes: list[Lane], facts: Facts) -> list[Lane]:
         for name, inner in step.transformer_list:
             if not (isinstance(inner, str) and inner == "drop"):
                 found += _weighted(_through(inner, lanes, facts), weights.get(name))
-        return found
+        return held(found, sparse=any(lane.sparse for lane in found))
     handler = TRANSCRIBED.get(type(step))
     if handler is not None:
         return handler(step, lanes, facts)
@@ -149,7 +149,7 @@ def _column_transformer(step: ColumnTransformer, lanes: list[Lane], facts: Facts
         positions = _positions(columns, names, step.n_features_in_)
         if positions:
             found += _weighted(_through(inner, picked(lanes, positions), facts), weights.get(name))
-    return found
+    return held(found, sparse=bool(step.sparse_output_))
 
 
 def _positions(columns: Any, names: list[str], width: int) -> list[int]:

@@ -51,7 +51,7 @@ def vectorizer(transformer: CountVectorizer, lanes: Sequence[Lane], facts: Facts
         binary=transformer.binary,
         **weights,
     )
-    return [Lane(lane.column, width=len(words), text=terms)]
+    return [Lane(lane.column, width=len(words), text=terms, sparse=True)]
 
 
 def tfidf_transformer(transformer: TfidfTransformer, lanes: Sequence[Lane], facts: Facts) -> list[Lane]:
