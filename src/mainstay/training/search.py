@@ -19,16 +19,19 @@ from mainstay import project
 from mainstay.errors import MainstayError
 from mainstay.models.package import Decision
 from mainstay.models.signature import Cells, Floats, Signature
-from mainstay.training import candidates, overfitting, pacing, ranking, thresholds
+from mainstay.training import candidates, overfitting, ranking, thresholds
 from mainstay.training.ensemble import combine
 from mainstay.training.fitted import Fitted
 from mainstay.training.fitting import BASELINE, Problem
 from mainstay.training.folds import FoldResult, Folds, Refused, Rows
+from mainstay.training.pace import Pace
 from mainstay.training.refit import refit
 from mainstay.training.scoring import Target, metric_for
 from mainstay.training.trials import Plan, State, Trial, Trials
 from mainstay.training.tuning import Tuner, starts
 
+KEPT_FOR_ENSEMBLE = 0.25
+"""Share of the budget that is left for combining the best."""
 FRUITLESS = 10
 """So many suggestions in a row that there is no time for end the search."""
 
@@ -163,12 +166,11 @@ class _Search:
         self.rule, self.threshold = rule, threshold
         self.on_trial, self.on_improvement = on_trial, on_improvement
         self.stop, self.clock = stop, clock
+        self.pace = Pace(folds, settings.budget if settings.trials is None else None, clock)
         self.texts = any(column.type == "text" for column in problem.signature.inputs)
-        self.started = clock()
         self.tried: list[_Tried] = []
         self.best: _Tried | None = None
         self.improved: Fitted | None = None
-        self.costs = pacing.Costs()
 
     def run(self) -> SearchResult:
         baseline = self._attempt(Plan(family=BASELINE))
@@ -234,8 +236,8 @@ class _Search:
             return len(self.tried) - 1 >= self.settings.trials
         if self.best is None:
             return False  # the first candidate is always finished, so that there is a model
-        kept = self.settings.budget * 0.25 if self.settings.ensemble != "none" else 0.0
-        return self._left() - kept <= pacing.MARGIN * self._reserve()
+        kept = KEPT_FOR_ENSEMBLE if self.settings.ensemble != "none" else 0.0
+        return self.pace.over(reserve=self._reserve(), kept=kept)
 
     # One trial
 
@@ -275,13 +277,13 @@ class _Search:
     def _folds_of(self, plan: Plan, results: list[FoldResult]) -> tuple[State, str]:
         """Runs the plan on fold after fold, adding to `results`; how it ended, and why it did not go on."""
         try:
-            if reason := self._no_time_for(plan):
+            if self.best is not None and (reason := self.pace.too_long(plan, reserve=self._reserve())):
                 return "skipped", reason
             for fold in range(len(self.folds)):
                 if fold > 0 and (given_up := self._given_up(plan, results)):
                     return given_up
                 results.append(self.folds.run(plan, fold))
-                self._learn(plan, results[-1])
+                self.pace.learn(plan, results[-1])
                 self._report(plan, fold + 1)
         except Refused as refusal:
             return "skipped", str(refusal)
@@ -297,87 +299,27 @@ class _Search:
             return None
         if self.stop.is_set():
             return "stopped", "the search was stopped"
-        if self.best is not None and (reason := ranking.hopeless(_scores(results), self.best.scores)):
+        if self.best is None:
+            return None
+        if reason := ranking.hopeless(_scores(results), self.best.scores):
             return "pruned", reason
-        if reason := self._no_time_to_finish(results):
+        if reason := self.pace.too_long_to_finish(results, reserve=self._reserve()):
             return "skipped", reason
         return None
 
-    # Time, where the search goes by the clock
-
-    def _left(self) -> float:
-        return self.settings.budget - (self.clock() - self.started)
-
     def _reserve(self) -> float:
         """Seconds that the best's fit on all rows still needs."""
-        return 0.0 if self.best is None or self.improved is not None else self._seconds_to_refit(self.best.results)
-
-    def _seconds_to_refit(self, results: Sequence[FoldResult]) -> float:
-        training = min(len(fold[0]) for fold in self.folds.folds)
-        slowest = max(result.fit_seconds for result in results) + max(result.encode_seconds for result in results)
-        return slowest * max(1.0, len(self.problem) / max(1, training))
-
-    def _learn(self, plan: Plan, result: FoldResult) -> None:
-        if plan.family != BASELINE and not plan.members:
-            effort = candidates.family(plan.family).effort(plan.params)
-            self.costs.record(plan.family, effort, plan.recipe, fit=result.fit_seconds, encode=result.encode_seconds)
-
-    def _no_time_for(self, plan: Plan) -> str | None:
-        """Why the plan is not begun."""
-        if self.settings.trials is not None or self.best is None:
-            return None
-        refits = len(self.problem) / max(1, len(self.folds.folds[0][0]))
-        parts = plan.members or (plan,)
-        seconds = 0.0
-        for part in parts:
-            family = candidates.family(part.family)
-            if self.costs.known(part.family):
-                seconds += self.costs.fit(family, part.params)
-            else:
-                expected = self._probe(part)
-                if expected is None:
-                    return None
-                seconds += expected
-                whole = len(self.folds) * expected
-                if whole > pacing.LARGEST_SHARE * self.settings.budget:
-                    return f"about {whole:.0f} s would be too much of a budget of {self.settings.budget:g} s"
-        if plan.family == "stack":
-            seconds *= 4  # each member once more for each inner fold
-        encoding = self.costs.encode(plan.recipe)
-        at_hand = sum(self.folds.has(plan, fold) for fold in range(len(self.folds)))
-        needed = seconds * (len(self.folds) + refits) + encoding * (len(self.folds) - at_hand + refits)
-        return pacing.shortage(needed, left=self._left(), reserve=self._reserve())
-
-    def _probe(self, plan: Plan) -> float | None:
-        """Seconds of a fit on a fold by a family that was not tried yet; None where rows are so few that trying it
-        tells sooner."""
-        rows = len(self.folds.folds[0][0])
-        if rows < pacing.PROBE_FROM:
-            return None
-        family = candidates.family(plan.family)
-        small, large = rows // 16, rows // 8
-        first = (small, self.folds.probe(plan, small))
-        second = (large, self.folds.probe(plan, large))
-        return pacing.extrapolate(first, second, rows=rows, growth=family.growth)
-
-    def _no_time_to_finish(self, results: Sequence[FoldResult]) -> str | None:
-        if self.settings.trials is not None or self.best is None:
-            return None
-        folds_left = len(self.folds) - len(results)
-        last = results[-1].fit_seconds + max(result.encode_seconds for result in results)
-        needed = folds_left * last + self._seconds_to_refit(results)
-        return pacing.shortage(needed, left=self._left(), reserve=self._reserve())
+        return 0.0 if self.best is None or self.improved is not None else self.pace.to_refit(self.best.results)
 
     # What is told and kept
 
     def _report(self, plan: Plan, fold: int) -> None:
-        fixed = self.settings.trials is not None
         self.on_trial(
             Progress(
                 done=len(self.tried),
                 total=None if self.settings.trials is None else self.settings.trials + 1,
-                elapsed=self.clock() - self.started,
-                remaining=None if fixed else max(0.0, self._left()),
+                elapsed=self.pace.elapsed,
+                remaining=self.pace.left,
                 best=None if self.best is None else self.best.trial.score,
                 family=plan.description,
                 fold=fold,
