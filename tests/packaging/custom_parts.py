@@ -20,3 +20,17 @@ class Doubled(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, names: Any = None) -> Any:
         return np.asarray(names, dtype=object)
+
+
+class LocalHour(TransformerMixin, BaseEstimator):
+    """The hour of the day of date-times, where their zone has it."""
+
+    def fit(self, X: Any, y: Any = None) -> LocalHour:
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.column_stack([X[name].dt.hour for name in X.columns]).astype(np.float64)
+
+    def get_feature_names_out(self, names: Any = None) -> Any:
+        return np.asarray(names, dtype=object)

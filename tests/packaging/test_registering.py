@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from custom_parts import Doubled
+from custom_parts import Doubled, LocalHour
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
@@ -204,12 +204,28 @@ def test_steps_that_have_no_transcription_go_through_a_converter() -> None:
     assert served(draft_of(topics, pd.Series(texts, name="body"))).signature.names == ("body",)
 
 
+def test_a_part_that_has_no_transcription_is_converted_with_its_raw_columns() -> None:
+    train = people()
+    part = make_column_transformer((PCA(1), ["age", "income"]), (OneHotEncoder(handle_unknown="ignore"), ["postcode"]))
+    model = make_pipeline(part, LogisticRegression(max_iter=1000)).fit(train, wanted(train))
+    built = draft_of(model, train, X_test=people(50, seed=2))
+    assert (built.format, files.ENCODER in built.draft.content) == ("onnx", False)
+    loaded = served(built)
+    assert loaded.signature.set_aside == ("id", "score", "grade", "owner")
+    record = {"age": 40, "income": 1e4, "postcode": "001"}
+    natively = model.predict(train[:1].assign(**record)).tolist()
+    assert loaded.predict([record]) == natively == loaded.predict([{**record, "id": 7, "grade": None}])
+
+
 def test_a_transformer_of_ones_own_is_kept_with_skops_and_needs_trust() -> None:
-    train = people().drop(columns="id")
+    train = people()
     train["since"] = pd.date_range("2024-02-28 23:59:59.123456", periods=len(train), freq="7h", tz="Europe/Berlin")
     train["kind"] = pd.Categorical(train["postcode"])
     part = make_column_transformer(
-        (Doubled(), ["age"]), (SimpleImputer(), ["score"]), (OneHotEncoder(), ["grade", "owner", "kind"])
+        (Doubled(), ["age"]),
+        (SimpleImputer(), ["score"]),
+        (OneHotEncoder(), ["postcode", "grade", "owner", "kind"]),
+        (LocalHour(), ["since"]),
     )
     model = make_pipeline(part, LogisticRegression(max_iter=1000)).fit(train, wanted(train))
     with pytest.raises(UntrustedTypes, match=r"custom_parts\.Doubled") as refused:
@@ -226,7 +242,6 @@ def test_a_transformer_of_ones_own_is_kept_with_skops_and_needs_trust() -> None:
     types = {column.name: column.type for column in loaded.signature.inputs}
     assert types == {
         "age": "number",
-        "income": "number",
         "score": "number",
         "postcode": "text",
         "grade": "text",

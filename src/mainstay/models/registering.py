@@ -23,7 +23,7 @@ from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.frames import Taken, cells_of, frame_of, native, retaken, same, take
 from mainstay.models.formats.lanes import CannotTranscribe
 from mainstay.models.formats.native import native_answers
-from mainstay.models.formats.transcribe import Transcribed, transcribe
+from mainstay.models.formats.transcribe import Transcribed, transcribe, used_columns
 from mainstay.models.formats.whole import columns_graph, features_graph
 from mainstay.models.packaging import Built, build
 from mainstay.models.signature import Cells, Column, Label, Signature, SignatureError, Task
@@ -116,7 +116,9 @@ def _transcribed(given: _Given, found: Transcribed) -> Built:
 
 def _whole(given: _Given, reason: str) -> Built:
     """The pipeline as it is, on raw columns: through a converter, or kept with skops."""
-    signature = _signature(given, given.taken.inputs, ())
+    used = used_columns(given.model, given.taken)
+    aside = [column.name for column in given.taken.inputs if column not in used]
+    signature = _signature(given, used, aside)
     return build(
         estimator=given.model,
         encoder=None,
@@ -126,7 +128,7 @@ def _whole(given: _Given, reason: str) -> Built:
         native=_native(given, signature),
         expected=given.answers(native(given.test, given.taken.spec), signature),
         frame=given.taken.spec,
-        graphs=[lambda: columns_graph(given.model, given.taken)],
+        graphs=[lambda: columns_graph(given.model, signature, given.taken.spec)],
         reason=reason,
     )
 

@@ -152,6 +152,22 @@ def _column_transformer(step: ColumnTransformer, lanes: list[Lane], facts: Facts
     return held(found, sparse=bool(step.sparse_output_))
 
 
+def used_columns(model: Any, taken: Taken) -> tuple[Column, ...]:
+    """The columns that a pipeline looks at, where its first step says so; all of them where it does not."""
+    while isinstance(model, Pipeline):
+        model = model.steps[0][1]
+    if not isinstance(model, ColumnTransformer):
+        return taken.inputs
+    names = list(getattr(model, "feature_names_in_", ()))
+    used = {
+        position
+        for _, inner, columns in model.transformers_
+        if not (isinstance(inner, str) and inner == "drop")
+        for position in _positions(columns, names, model.n_features_in_)
+    }
+    return tuple(taken.inputs[position] for position in sorted(used))
+
+
 def _positions(columns: Any, names: list[str], width: int) -> list[int]:
     """The positions that a column specification of a ColumnTransformer names."""
     if isinstance(columns, slice):

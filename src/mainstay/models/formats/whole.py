@@ -12,7 +12,8 @@ import onnx
 from sklearn.pipeline import Pipeline
 
 from mainstay.models.formats.export import CannotExport, Exported, to_onnx
-from mainstay.models.formats.frames import Taken
+from mainstay.models.formats.frames import FrameSpec
+from mainstay.models.signature import Signature
 
 _OPSETS = {"": 21, "ai.onnx.ml": 3}
 _NAMES = {"probabilities": "probabilities", "variable": "value"}
@@ -29,8 +30,8 @@ def features_graph(model: Any, *, width: int) -> Exported:
     return _converted(model, [("features", DoubleTensorType([None, width]))])
 
 
-def columns_graph(model: Any, taken: Taken) -> Exported:
-    """The graph of a fitted pipeline that takes the raw columns, each by its name.
+def columns_graph(model: Any, signature: Signature, spec: FrameSpec) -> Exported:
+    """The graph of a fitted pipeline that takes the raw columns of a signature, each by its name.
 
     Raises:
         CannotExport: as `features_graph`; or a column has no counterpart in ONNX.
@@ -41,11 +42,11 @@ def columns_graph(model: Any, taken: Taken) -> Exported:
         StringTensorType,
     )
 
-    if taken.spec.container != "frame":
+    if spec.container != "frame":
         raise CannotExport("the pipeline takes texts that are not in a DataFrame")
     kinds = {"number": DoubleTensorType, "boolean": BooleanTensorType, "text": StringTensorType}
     types: list[tuple[str, Any]] = []
-    for column in taken.inputs:
+    for column in signature.inputs:
         if column.type not in kinds:
             raise CannotExport(f"ONNX has no counterpart of column {column.name!r} ({column.type})")
         if column.type == "text" and column.nullable:
