@@ -1,1 +1,127 @@
-"""Mainstay: from a data file to a machine-learning service that stays right."""
+"""Mainstay: from a data file to a machine-learning service that stays right.
+
+The command line does the whole job (`mainstay --help`). From Python, for a model that you trained yourself:
+
+    import mainstay
+
+    version = mainstay.register(pipeline, name="credit", X=X_train, X_test=X_test, y_test=y_test)
+    mainstay.load("credit:1").predict(frame)
+    with mainstay.serve(pipeline, X_train) as url:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.errors import MainstayError
+
+if TYPE_CHECKING:
+    from mainstay.models.runtime import Model
+    from mainstay.registry.records import Version
+
+__all__ = ["MainstayError", "load", "register", "serve"]
+
+# Each function imports what it needs when it is called: `import mainstay` alone costs next to nothing.
+
+
+def register(
+    model: Any,
+    *,
+    name: str,
+    X: Any,  # noqa: N803 - the field's name
+    X_test: Any = None,  # noqa: N803
+    y_test: Any = None,
+    target: str | None = None,
+    gates: Sequence[str] = (),
+    slices: Sequence[str] = (),
+    threshold: float | None = None,
+    positive: Any = None,
+    trusted: Sequence[str] = (),
+    folder: str | Path = ".",
+) -> Version:
+    """Registers a fitted model as the next version of `name`.
+
+    The model is packaged (its steps transcribed, its estimator exported), proven to answer as it does here, evaluated
+    on the test rows, held against its gates, and registered.
+
+    Args:
+        model: a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost).
+        name: of the model: a-z, 0-9, "_" and "-".
+        X: the table that it was fitted on, n rows: DataFrame, array, or series of texts.
+        X_test: rows that it was not fitted on.
+        y_test: their true labels or values. Without them nothing can be evaluated, and the version may not be
+            deployed but by an override.
+        target: name of what is predicted; by default that of `y_test`, where it has one.
+        gates: conditions such as "roc_auc >= 0.75"; by default, a trivial baseline must be beaten.
+        slices: columns whose values are evaluated one by one.
+        threshold: of two classes, the probability from which a row is positive; by default, as the model says.
+        positive: of two classes, the one to find; by default the last.
+        trusted: types that may be restored from a native file, where a model cannot become ONNX.
+        folder: of the project; its registry is made where there is none.
+
+    Raises:
+        MainstayError: whatever is wrong, in one sentence.
+    """
+    from mainstay.operations.registering import register as run  # noqa: PLC0415
+
+    return run(
+        model,
+        name=name,
+        X=X,
+        X_test=X_test,
+        y_test=y_test,
+        target=target,
+        gates=gates,
+        slices=slices,
+        threshold=threshold,
+        positive=positive,
+        trusted=trusted,
+        folder=Path(folder),
+    )
+
+
+def load(version: str, *, folder: str | Path = ".") -> Model:
+    """A registered version, ready to answer in this process: `load("credit:1").predict(frame)`.
+
+    Its files are checked against their hashes, and its golden predictions replayed.
+
+    Args:
+        version: "credit:1", "credit@champion", or "credit" for its newest.
+        folder: of the project.
+
+    Raises:
+        MainstayError: no such version, a damaged file, or types that the operator does not trust.
+    """
+    from mainstay.operations.loading import load as run  # noqa: PLC0415
+
+    return run(Path(folder), version)
+
+
+def serve(
+    model: Any,
+    X: Any,  # noqa: N803 - the field's name
+    *,
+    name: str = "model",
+    port: int = 0,
+    trusted: Sequence[str] = (),
+) -> AbstractContextManager[str]:
+    """Serves a fitted model while a `with` block runs; gives the server's URL. Needs no project.
+
+    with mainstay.serve(pipeline, X_train) as url:
+        httpx.post(f"{url}/predict", json={"inputs": [{"age": 35}]})
+
+    Args:
+        model, X, trusted: as for `register`.
+        name: of the model, in the server's paths.
+        port: to listen on; 0 takes a free one.
+
+    Raises:
+        MainstayError: whatever is wrong, in one sentence.
+    """
+    from mainstay.operations.notebook import serving as run  # noqa: PLC0415
+
+    return run(model, X, name=name, port=port, trusted=trusted)

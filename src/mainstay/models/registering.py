@@ -25,6 +25,7 @@ from mainstay.models.formats.lanes import CannotTranscribe
 from mainstay.models.formats.native import native_answers
 from mainstay.models.formats.transcribe import Transcribed, transcribe, used_columns
 from mainstay.models.formats.whole import columns_graph, features_graph
+from mainstay.models.package import Decision
 from mainstay.models.packaging import Built, build
 from mainstay.models.signature import Cells, Column, Label, Signature, SignatureError, Task
 
@@ -44,6 +45,7 @@ class _Given:
     task: Task
     target: str
     labels: tuple[Label, ...]
+    decision: Decision | None
 
 
 def draft_of(
@@ -54,6 +56,7 @@ def draft_of(
     y_test: Any = None,
     target: str = "prediction",
     trusted: Sequence[str] = (),
+    decision: Decision | None = None,
 ) -> Built:
     """The package of a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost).
 
@@ -65,6 +68,7 @@ def draft_of(
         y_test: their true values, checked to be what the model can answer.
         target: the name of what is predicted.
         trusted: types that may be restored from a native file (skops), where the model needs that.
+        decision: the threshold of a binary model's label; by default the model's own.
 
     Raises:
         CannotRegister: not a fitted classifier or regressor; or test rows or labels that do not fit it.
@@ -81,7 +85,14 @@ def draft_of(
         raise CannotRegister("X_test has no rows: leave it out to use X, or give the rows that were held out.")
     _check_truth(y_test, len(test), labels)
     given = _Given(
-        model, taken, test, lambda table, signature: native_answers(model, table, signature), task, target, labels
+        model,
+        taken,
+        test,
+        lambda table, signature: native_answers(model, table, signature, decision),
+        task,
+        target,
+        labels,
+        decision,
     )
     reasons: list[str] = []
     try:
@@ -110,6 +121,7 @@ def _transcribed(given: _Given, found: Transcribed) -> Built:
         reference=_cells(given, given.taken.frame, signature),
         native=_native(given, signature),
         expected=given.answers(native(given.test, given.taken.spec), signature),
+        decision=given.decision,
         graphs=graphs,
     )
 
@@ -127,6 +139,7 @@ def _whole(given: _Given, reason: str) -> Built:
         reference=_cells(given, given.taken.frame, signature),
         native=_native(given, signature),
         expected=given.answers(native(given.test, given.taken.spec), signature),
+        decision=given.decision,
         frame=given.taken.spec,
         graphs=[lambda: columns_graph(given.model, signature, given.taken.spec)],
         reason=reason,

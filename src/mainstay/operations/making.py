@@ -10,6 +10,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
+from mainstay.models.package import Decision
 from mainstay.models.packaging import Built, build
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -148,6 +149,7 @@ def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
         X_test=frame_of(prepared.cells.rows(prepared.test), prepared.signature),
         target=project.target,
         trusted=trusted_types(prepared.folder),
+        decision=_own_decision(prepared),
     )
     problem = Problem(cells, y, prepared.signature, project.cleaning, "none", project.seed)
     return Made(
@@ -157,6 +159,15 @@ def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
         trials=None,
         package=lambda: built,
     )
+
+
+def _own_decision(prepared: Prepared) -> Decision | None:
+    """The project's threshold; 0.5 leaves the label to the model."""
+    threshold, positive = prepared.project.threshold, prepared.positive
+    if positive is None or threshold == 0.5:
+        return None
+    assert isinstance(threshold, int | float)
+    return Decision(positive=positive, threshold=float(threshold))
 
 
 def _made(prepared: Prepared, best: Fitted, baseline: Fitted, trials: Trials | None) -> Made:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mainstay import project as projects
 from mainstay.models.signature import Cells, Signature
 from mainstay.operations.watching import Watcher
-from mainstay.project import Project
+from mainstay.project import FILE, Project, load
 from mainstay.training.checks import check
 from mainstay.training.findings import Checks
 from mainstay.training.gates import Gate, parse
@@ -63,7 +62,7 @@ def prepare(folder: Path, *, watch: Watcher) -> Prepared:
         ProjectError, GateError, DataError, InputError: the project file or the data is not as it should be.
         CheckFailed: the data cannot be trained on; the message lists why.
     """
-    project = projects.load(folder)
+    project = load(folder)
     gates = tuple(parse(text, project.task) for text in project.gates)
     watch.stage("Reading the data")
     raw = read(project.data, folder)
@@ -76,7 +75,7 @@ def prepare(folder: Path, *, watch: Watcher) -> Prepared:
     return Prepared(
         folder=folder,
         project=project,
-        text=(folder / projects.FILE).read_text(encoding="utf-8"),
+        text=(folder / FILE).read_text(encoding="utf-8"),
         gates=gates,
         checks=checks,
         table=table,

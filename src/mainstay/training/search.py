@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mainstay import project
 from mainstay.errors import MainstayError
 from mainstay.models.package import Decision
 from mainstay.models.signature import Cells, Floats, Signature
+from mainstay.project import Cleaning, Search
 from mainstay.training import candidates, overfitting, ranking, thresholds
 from mainstay.training.ensemble import combine
 from mainstay.training.fitted import Fitted
@@ -91,8 +91,8 @@ def search(
     y: Target,
     signature: Signature,
     folds: Sequence[tuple[Rows, Rows]],
-    settings: project.Search,
-    cleaning: project.Cleaning,
+    settings: Search,
+    cleaning: Cleaning,
     seed: int = 0,
     threshold: float | str = 0.5,
     positive: int | None = None,
@@ -154,7 +154,7 @@ class _Search:
         *,
         problem: Problem,
         folds: Folds,
-        settings: project.Search,
+        settings: Search,
         rule: thresholds.Rule | None,
         threshold: str,
         on_trial: Callable[[Progress], None],

@@ -19,7 +19,8 @@ def _build(params: Params, setting: Setting) -> Any:
             "enable_categorical": True,
             "feature_types": ["c" if feature in codes else "q" for feature in range(setting.width)],
         }
-    return make(**params, **categorical, tree_method="hist", n_jobs=setting.threads, random_state=setting.seed, verbosity=0)
+    fixed = {"tree_method": "hist", "n_jobs": setting.threads, "random_state": setting.seed, "verbosity": 0}
+    return make(**params, **categorical, **fixed)
 
 
 FAMILY = Family(

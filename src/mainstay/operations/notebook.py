@@ -1,0 +1,28 @@
+"""`mainstay.serve`: a model answers over HTTP while a block runs, without a project."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mainstay.models.registering import draft_of
+from mainstay.operations.background import background
+from mainstay.operations.deploying import deploy
+from mainstay.operations.home import actor, state_of
+from mainstay.registry.store import Registry
+
+
+@contextmanager
+def serving(model: Any, X: Any, *, name: str, port: int, trusted: Sequence[str]) -> Iterator[str]:
+    """As `mainstay.serve` says. Nothing is kept: the registry is a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="mainstay-") as temporary:
+        folder = Path(temporary)
+        built = draft_of(model, X, trusted=trusted)
+        with Registry.open(state_of(folder)) as registry:
+            version = registry.add(name, built.draft, passed=False, actor=actor(), summary={})
+        deploy(folder, version.ref, reason="mainstay.serve: for this block alone", override=True)
+        with background(folder, port=port, trusted=trusted) as server:
+            yield server.url

@@ -1,0 +1,96 @@
+"""What a worker and a host process say to each other: length-prefixed msgpack, over a Unix socket.
+
+A frame is its length (4 bytes, big-endian) and a document. Numbers travel as their bytes, so nothing is rounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mainstay.models.answers import Answers
+from mainstay.models.signature import Cells
+
+LONGEST = 1 << 30
+"""Bytes: a length beyond it is no frame of ours."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """Rows to answer; `numbers` is float64, row by row."""
+
+    id: int
+    rows: int
+    numbers: bytes
+    texts: dict[int, list[str | None]]
+
+    @classmethod
+    def of(cls, identity: int, cells: Cells) -> Ask:
+        texts = {index: list(values) for index, values in cells.texts.items()}
+        return cls(identity, len(cells), np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes(), texts)
+
+    def cells(self) -> Cells:
+        numbers = np.frombuffer(self.numbers, dtype="<f8").reshape(self.rows, -1)
+        return Cells(numbers.astype(np.float64), self.texts)
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """The answers to an `Ask`, or why there are none."""
+
+    id: int
+    rows: int = 0
+    values: bytes | None = None
+    labels: bytes | None = None
+    probabilities: bytes | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, identity: int, answers: Answers) -> Told:
+        return cls(
+            identity,
+            len(answers),
+            _bytes(answers.values, "<f8"),
+            _bytes(answers.labels, "<i8"),
+            _bytes(answers.probabilities, "<f8"),
+        )
+
+    def answers(self) -> Answers:
+        probabilities = _array(self.probabilities, "<f8")
+        return Answers(
+            values=_array(self.values, "<f8"),
+            labels=_array(self.labels, "<i8"),
+            probabilities=None if probabilities is None else probabilities.reshape(self.rows, -1),
+        )
+
+
+def _bytes(array: npt.NDArray[Any] | None, dtype: str) -> bytes | None:
+    return None if array is None else np.ascontiguousarray(array, dtype=dtype).tobytes()
+
+
+def _array(data: bytes | None, dtype: str) -> npt.NDArray[Any] | None:
+    return None if data is None else np.frombuffer(data, dtype=dtype)
+
+
+def framed(document: msgspec.Struct) -> bytes:
+    """A document as a frame."""
+    data = msgspec.msgpack.encode(document)
+    return _LENGTH.pack(len(data)) + data
+
+
+async def next_frame(reader: asyncio.StreamReader) -> bytes:
+    """The document of the next frame.
+
+    Raises:
+        asyncio.IncompleteReadError: the other side is gone.
+        ConnectionError: what came is no frame.
+    """
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if length > LONGEST:
+        raise ConnectionError(f"a frame of {length} bytes is none of ours")
+    return await reader.readexactly(length)

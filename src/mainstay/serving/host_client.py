@@ -1,0 +1,89 @@
+"""A worker's side of a host process: many requests at once over one Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import msgspec
+
+from mainstay.errors import MachineError
+from mainstay.models.answers import Answers
+from mainstay.models.signature import Cells
+from mainstay.serving.frames import Ask, Told, framed, next_frame
+
+
+class HostGone(MachineError):
+    """A version's host process does not answer: it crashed, hangs, or is being started again."""
+
+
+class HostClient:
+    """Asks one host process. Lives in one event loop; connects at the first request, and again after a loss."""
+
+    def __init__(self, socket: str, *, version: str, timeout: float = 30.0) -> None:
+        """`timeout` is how many seconds an answer may take."""
+        self._socket, self._version, self._timeout = socket, version, timeout
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Answers]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+
+    async def answer(self, cells: Cells) -> Answers:
+        """The host's answers for rows.
+
+        Raises:
+            HostGone: no host, a lost one, or one that does not answer in time.
+        """
+        identity = next(self._ids)
+        future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        try:
+            writer = await self._connected()
+            self._waiting[identity] = future
+            writer.write(framed(Ask.of(identity, cells)))
+            await writer.drain()
+            return await asyncio.wait_for(future, self._timeout)
+        except TimeoutError:
+            raise self._gone(f"did not answer within {self._timeout:g} s") from None
+        except OSError as error:
+            raise self._gone("cannot be reached") from error
+        finally:
+            self._waiting.pop(identity, None)
+
+    async def close(self) -> None:
+        """Lets go of the connection."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        async with self._connecting:
+            if self._writer is None or self._writer.is_closing():
+                reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(self._socket), 5.0)
+                self._writer = writer
+                self._listening = asyncio.create_task(self._listen(reader, writer))
+            return self._writer
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                told = msgspec.msgpack.decode(await next_frame(reader), type=Told)
+                future = self._waiting.pop(told.id, None)
+                if future is None or future.done():
+                    continue  # its caller is gone
+                if told.error is not None:
+                    future.set_exception(HostGone(told.error))
+                else:
+                    future.set_result(told.answers())
+        except (OSError, EOFError, msgspec.DecodeError):
+            pass  # whoever waits is told below
+        finally:
+            writer.close()
+            if self._writer is writer:
+                self._writer = None
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(self._gone("stopped while it was answering"))
+
+    def _gone(self, what: str) -> HostGone:
+        return HostGone(f"The host process of {self._version} {what}: try again in a few seconds.")

@@ -1,0 +1,167 @@
+"""Counters in shared memory: one file and one writer a worker, summed at the scrape; a dead worker's counts stay.
+
+A file is a row of slots. A slot is a label (UTF-8, padded with zeros) and `NUMBERS` doubles; the label is written
+last, so that a reader sees a slot whole or not at all. An aligned double is written in one step on every machine that
+we run on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+FOLDER = "metrics"
+LABEL = 256
+NUMBERS = 16
+SLOT = LABEL + 8 * NUMBERS
+SLOTS = 512
+"""Slots a worker; label sets beyond them are counted together."""
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Upper bounds of the latency histogram, seconds."""
+
+REQUESTS, ROWS, SECONDS, IN_FLIGHT = (
+    "mainstay_requests_total",
+    "mainstay_rows_total",
+    "mainstay_request_seconds",
+    "mainstay_requests_in_flight",
+)
+_HELP = {
+    REQUESTS: ("counter", "Prediction requests by model, version and status code."),
+    ROWS: ("counter", "Rows answered by model and version."),
+    SECONDS: ("histogram", "Seconds from the whole body to the answer, by model and version."),
+    IN_FLIGHT: ("gauge", "Prediction requests that are being answered."),
+}
+_REST = '{model="(other)"}'
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Slots:
+    """A worker's own counters."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the file; it must not be there, for each worker process has its own."""
+        with path.open("xb") as file:
+            file.truncate(SLOT * SLOTS)
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
+        self._numbers = memoryview(self._map).cast("d")
+        self._places: dict[str, int] = {}
+
+    def place(self, label: str) -> int:
+        """Where the numbers of a label begin, in doubles; for `add`. Beyond the last slot all labels share one."""
+        found = self._places.get(label)
+        if found is not None:
+            return found
+        full = len(self._places) >= SLOTS - 1
+        name = label.split("{", 1)[0] + _REST if full else label
+        raw = name.encode()[:LABEL]
+        if full and name in self._places:
+            return self._places[name]
+        slot = min(len(self._places), SLOTS - 1)
+        self._map[slot * SLOT : slot * SLOT + len(raw)] = raw
+        begins = (slot * SLOT + LABEL) // 8
+        self._places[name] = begins
+        return begins
+
+    def add(self, place: int, amount: float) -> None:
+        self._numbers[place] += amount
+
+
+class Counted:
+    """The counters of one version, found once, so that a request costs additions alone."""
+
+    def __init__(self, slots: Slots, model: str, version: str) -> None:
+        self._slots, self._model, self._version = slots, model, version
+        labels = _labels(model=model, version=version)
+        self._rows = slots.place(f"{ROWS}{labels}")
+        self._seconds = slots.place(f"{SECONDS}{labels}")
+        self._codes: dict[int, int] = {}
+
+    def answered(self, code: int, *, rows: int, seconds: float) -> None:
+        """Counts one request; of the histogram, the sum, the count, then the buckets."""
+        place = self._codes.get(code)
+        if place is None:
+            labels = _labels(model=self._model, version=self._version, code=str(code))
+            place = self._codes[code] = self._slots.place(f"{REQUESTS}{labels}")
+        numbers = self._slots
+        numbers.add(place, 1.0)
+        numbers.add(self._rows, rows)
+        numbers.add(self._seconds, seconds)
+        numbers.add(self._seconds + 1, 1.0)
+        for index, bound in enumerate(BUCKETS):
+            if seconds <= bound:
+                numbers.add(self._seconds + 2 + index, 1.0)
+                break
+
+
+def scraped(folder: Path, pids: Iterable[int]) -> str:
+    """All workers' counters summed, and what the system knows of the live ones, in Prometheus' text format."""
+    sums: dict[str, list[float]] = {}
+    for path in sorted(folder.glob("*.slots")):
+        for label, numbers in _read(path.read_bytes()):
+            total = sums.setdefault(label, [0.0] * NUMBERS)
+            sums[label] = [a + b for a, b in zip(total, numbers, strict=True)]
+    lines: list[str] = []
+    for name, (kind, meaning) in _HELP.items():
+        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
+        for label, numbers in sorted(sums.items()):
+            if label.split("{", 1)[0] == name:
+                lines += _histogram(name, label, numbers) if kind == "histogram" else [f"{label} {_number(numbers[0])}"]
+    lines += _processes(pids)
+    return "\n".join(lines) + "\n"
+
+
+def _read(data: bytes) -> Iterator[tuple[str, list[float]]]:
+    numbers = memoryview(data).cast("d")
+    for slot in range(len(data) // SLOT):
+        label = data[slot * SLOT : slot * SLOT + LABEL].rstrip(b"\0")
+        if not label:
+            return
+        begins = (slot * SLOT + LABEL) // 8
+        yield label.decode(errors="replace"), list(numbers[begins : begins + NUMBERS])
+
+
+def _histogram(name: str, label: str, numbers: list[float]) -> list[str]:
+    inside = label[len(name) + 1 : -1]
+    lines, below = [], 0.0
+    for bound, count in zip(BUCKETS, numbers[2:], strict=False):
+        below += count
+        lines.append(f'{name}_bucket{{{inside},le="{bound:g}"}} {_number(below)}')
+    lines.append(f'{name}_bucket{{{inside},le="+Inf"}} {_number(numbers[1])}')
+    return [*lines, f"{name}_sum{{{inside}}} {numbers[0]!r}", f"{name}_count{{{inside}}} {_number(numbers[1])}"]
+
+
+def _processes(pids: Iterable[int]) -> list[str]:
+    facts: dict[str, list[str]] = {
+        "# TYPE mainstay_worker_resident_memory_bytes gauge": [],
+        "# TYPE mainstay_worker_cpu_seconds_total counter": [],
+        "# TYPE mainstay_worker_open_files gauge": [],
+    }
+    memory, cpu, files = facts.values()
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
+            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+            opened = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        except (OSError, IndexError):
+            continue  # it ended meanwhile, or this system has no /proc
+        memory.append(f'mainstay_worker_resident_memory_bytes{{pid="{pid}"}} {pages * mmap.PAGESIZE}')
+        cpu.append(f'mainstay_worker_cpu_seconds_total{{pid="{pid}"}} {(int(stat[11]) + int(stat[12])) / _TICKS:g}')
+        files.append(f'mainstay_worker_open_files{{pid="{pid}"}} {opened}')
+    return [line for head, lines in facts.items() if lines for line in (head, *lines)]
+
+
+def _labels(**labels: str) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{inside}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)

@@ -1,0 +1,167 @@
+"""Loaded versions: checked, replayed, measured, and ready to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mainstay.errors import MachineError
+from mainstay.models.answers import Answers
+from mainstay.models.package import Decision, Manifest, Package
+from mainstay.models.runtime import Model
+from mainstay.models.signature import Cells, Signature
+from mainstay.registry.blobs import FolderBlobs
+from mainstay.serving.bodies import Bodies
+from mainstay.serving.host_client import HostClient
+from mainstay.serving.replies import Replies
+from mainstay.serving.routing import Placed
+
+LONGEST_INLINE = 0.001
+"""Seconds that a model may keep the event loop; what takes longer is computed in a thread."""
+MOST_WAITING = 256
+"""Requests of one version that may wait for a thread; more are refused at once rather than late."""
+
+
+class Busy(MachineError):
+    """More requests wait for a slow model than it can answer soon."""
+
+
+class Place(Protocol):
+    """Where a version is computed."""
+
+    def now(self, cells: Cells) -> Answers | None:
+        """The answers, at once; None where that would keep the event loop too long."""
+
+    async def later(self, cells: Cells) -> Answers:
+        """The answers, computed elsewhere."""
+
+    async def close(self) -> None:
+        """Lets go of what the version holds."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version that answers."""
+
+    model: str
+    version: str
+    signature: Signature
+    manifest: Manifest
+    decision: Decision | None
+    bodies: Bodies
+    replies: Replies
+    place: Place
+    socket: str | None
+    """Of its host process; None inside the worker."""
+
+
+class Inside:
+    """In this process: at once where that is fast, in a thread otherwise."""
+
+    def __init__(self, model: Model, pool: Executor, *, inline_rows: int) -> None:
+        """`inline_rows` is how many rows at most are computed in the event loop."""
+        self._answer = model.answer
+        self._pool, self._inline_rows = pool, inline_rows
+        self._waiting = 0
+
+    def now(self, cells: Cells) -> Answers | None:
+        return self._answer(cells) if len(cells) <= self._inline_rows else None
+
+    async def later(self, cells: Cells) -> Answers:
+        if self._waiting >= MOST_WAITING:
+            raise Busy(f"{self._waiting} requests are waiting for this model already: try again in a second.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, cells)
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """Nothing to let go of: the model's memory goes with its last reference."""
+
+
+class Beside:
+    """In a host process on this machine."""
+
+    def __init__(self, client: HostClient) -> None:
+        self._client = client
+        self.later = client.answer
+        self.close = client.close
+
+    def now(self, cells: Cells) -> Answers | None:
+        del cells
+        return None
+
+
+async def load(placed: Placed, blobs: Path, pool: Executor) -> Loaded:
+    """Loads a version, without keeping the event loop, and replays its golden predictions where it will be computed.
+
+    Raises:
+        PackageCorrupt: a file is missing or was changed.
+        GoldenMismatch: it does not answer here as the native model did.
+        HostGone: its host process does not answer.
+    """
+    package = Package(placed.manifest, FolderBlobs(blobs).get)
+    loop = asyncio.get_running_loop()
+    place: Place
+    if placed.socket is None:
+        model, inline_rows = await loop.run_in_executor(None, _inside, package)
+        signature, place = model.signature, Inside(model, pool, inline_rows=inline_rows)
+    else:
+        signature = await loop.run_in_executor(None, lambda: package.signature)
+        place = Beside(HostClient(placed.socket, version=placed.version))
+    bodies = Bodies(signature)
+    if placed.socket is not None:
+        golden = package.golden
+        if golden.rows:
+            golden.check(await place.later(bodies.reader.rows(golden.rows)))
+    return Loaded(
+        model=placed.version.rpartition(":")[0],
+        version=placed.version,
+        signature=signature,
+        manifest=placed.manifest,
+        decision=package.spec.decision,
+        bodies=bodies,
+        replies=Replies(signature, placed.version),
+        place=place,
+        socket=placed.socket,
+    )
+
+
+def _inside(package: Package) -> tuple[Model, int]:
+    model = Model.load(package)
+    model.check_golden()
+    rows = package.golden.rows
+    if not rows:
+        return model, 0
+    cells = model.read.rows(rows)
+    one = _fastest(model, cells.rows(slice(0, 1)))
+    return model, inline_rows(one, _fastest(model, cells), len(cells))
+
+
+def inline_rows(one: float, several: float, rows: int) -> int:
+    """How many rows take no longer than `LONGEST_INLINE`.
+
+    Args:
+        one: seconds for one row.
+        several: seconds for `rows` rows.
+        rows: at least 1.
+    """
+    if one > LONGEST_INLINE:
+        return 0
+    each = max(several - one, 0.0) / max(rows - 1, 1)
+    # A share of the first row is assumed where no difference could be measured.
+    return 1 + int((LONGEST_INLINE - one) / max(each, one / 20))
+
+
+def _fastest(model: Model, cells: Cells, times: int = 10) -> float:
+    fastest = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        model.answer(cells)
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest

@@ -1,0 +1,251 @@
+"""The OpenAPI document of what is deployed now: exact to the columns, so that clients can be made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from mainstay.models.signature import MAX_EXACT_INTEGER, Column, Signature
+from mainstay.serving.bodies import ID_PATTERN
+from mainstay.serving.models import Loaded
+from mainstay.serving.replies import label_key
+
+Json = dict[str, Any]
+
+_ERRORS = {
+    "400": "The body is not JSON, or a value does not fit the signature; `field` and `row` say where.",
+    "404": "No such model is deployed.",
+    "405": "Another method is meant.",
+    "413": "The body is larger than this server takes.",
+    "415": "The body is of another content type.",
+    "503": "The model cannot answer now: its host process is starting again, or too many requests wait.",
+}
+
+
+def document(loaded: Iterable[Loaded]) -> Json:
+    """The whole document."""
+    models = sorted(loaded, key=lambda each: each.model)
+    paths: Json = {}
+    if len(models) == 1:
+        paths["/predict"] = {"post": _predict(models[0], "predict", "")}
+    for each in models:
+        paths[f"/models/{each.model}/predict"] = {"post": _predict(each, f"predict_{each.model}", f" of {each.model}")}
+    paths |= {
+        "/models": {"get": _get("models", "The models that are deployed", _ref("Models"))},
+        "/models/{name}": {
+            "get": {
+                **_get("model", "A model's signature", _ref("Model")),
+                "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+            }
+        },
+        "/healthz": {"get": _get("healthz", "Whether the process lives", _ref("State"))},
+        "/readyz": {"get": _get("readyz", "Whether a model answers", _ref("State"), also="503")},
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "summary": "Counters in Prometheus' text format",
+                "responses": {
+                    "200": {"description": "Counters", "content": {"text/plain": {"schema": {"type": "string"}}}}
+                },
+            }
+        },
+    }
+    paths["/models/{name}"]["get"]["responses"]["404"] = _problem("404")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mainstay",
+            "version": version("mainstay"),
+            "description": "Predictions of the deployed models. Columns go by name; order never matters there.",
+        },
+        "paths": paths,
+        "components": {"schemas": _SCHEMAS},
+    }
+
+
+def _predict(loaded: Loaded, operation: str, of: str) -> Json:
+    signature = loaded.signature
+    example = {column.name: _example(column) for column in signature.inputs}
+    return {
+        "operationId": operation,
+        "summary": f"Predict {signature.target}{of}",
+        "description": f"Answered by {loaded.version}.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _body(signature),
+                    "examples": {
+                        "records": {"summary": "Records", "value": {"inputs": [example]}},
+                        "named": {"summary": "One row by name", "value": example},
+                        "features": {
+                            "summary": "Rows of values in the order of the signature",
+                            "value": {"features": [list(example.values())]},
+                        },
+                    },
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answers, a list for several rows and one value for one named row.",
+                "content": {"application/json": {"schema": _reply(signature)}},
+            },
+            **{code: _problem(code) for code in ("400", "404", "413", "415", "503")},
+        },
+    }
+
+
+def _body(signature: Signature) -> Json:
+    record = {
+        "type": "object",
+        "properties": {
+            **{column.name: _cell(column, signature) for column in signature.inputs},
+            **{name: {"description": "Set aside in training: accepted and ignored."} for name in signature.set_aside},
+        },
+        "required": list(signature.names),
+        "additionalProperties": False,
+    }
+    row = {
+        "type": "array",
+        "prefixItems": [_cell(column, signature) for column in signature.inputs],
+        "minItems": len(signature.inputs),
+        "maxItems": len(signature.inputs),
+    }
+    identity = {"type": ["string", "null"], "pattern": ID_PATTERN}
+    wrapped: list[Json] = [
+        {
+            "title": "Records",
+            "type": "object",
+            "properties": {"inputs": {"type": "array", "items": record}, "id": identity},
+            "required": ["inputs"],
+            "additionalProperties": False,
+        },
+        {
+            "title": "Rows",
+            "type": "object",
+            "properties": {"features": {"type": "array", "items": row}, "id": identity},
+            "required": ["features"],
+            "additionalProperties": False,
+        },
+    ]
+    clash = {"features", "inputs"} & {*signature.names, *signature.set_aside}
+    return {"anyOf": [*([] if clash else wrapped), {"title": "One row", **record}, {"type": "array", "items": record}]}
+
+
+def _cell(column: Column, signature: Signature) -> Json:
+    schema: Json
+    match column.type:
+        case "number":
+            schema = {"type": "number", "minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
+            if column.minimum is not None and column.maximum is not None:
+                schema["description"] = f"Between {column.minimum:g} and {column.maximum:g} in training."
+        case "boolean":
+            schema = {"type": "boolean"}
+        case "category":
+            schema = {"type": "string", "description": f"In training: {', '.join(column.categories[:20])}."}
+            if column.closed:
+                schema["enum"] = list(column.categories)
+        case "datetime":
+            schema = {"type": "string", "description": "A date-time; without a zone it is UTC."}
+            if column.format == "iso":
+                schema["format"] = "date-time"
+            else:
+                schema["description"] = f"A date-time like {column.format}."
+        case _:
+            schema = {"type": "string"}
+    if not column.nullable:
+        return schema
+    missing = {"type": ["null", "string"], "enum": [None, *signature.missing_tokens], "description": "Missing."}
+    return {"anyOf": [schema, missing]}
+
+
+def _example(column: Column) -> Any:
+    if column.typical is not None and column.type in ("number", "category", "datetime"):
+        return column.typical
+    match column.type:
+        case "number":
+            return column.minimum or 0.0
+        case "boolean":
+            return True
+        case "category":
+            return column.categories[0] if column.categories else "text"
+        case "datetime":
+            return "2026-01-31T12:00:00"
+    return "text"
+
+
+def _reply(signature: Signature) -> Json:
+    kinds = {bool: "boolean", int: "integer", str: "string"}
+    value: Json = {"type": "number"}
+    if signature.labels:
+        value = {"type": kinds[type(signature.labels[0])], "enum": list(signature.labels)}
+    properties: Json = {
+        "prediction": {"anyOf": [value, {"type": "array", "items": value}]},
+        "model": {"type": "string"},
+        "id": {"type": "string"},
+    }
+    if signature.labels:
+        shares = {
+            "type": "object",
+            "properties": {label_key(label): {"type": "number"} for label in signature.labels},
+        }
+        properties["probabilities"] = {"anyOf": [shares, {"type": "array", "items": shares}]}
+    return {"type": "object", "properties": properties, "required": ["prediction", "model", "id"]}
+
+
+def _get(operation: str, summary: str, schema: Json, *, also: str | None = None) -> Json:
+    answer = {"content": {"application/json": {"schema": schema}}}
+    responses = {code: {"description": summary, **answer} for code in ("200", also) if code}
+    return {"operationId": operation, "summary": summary, "responses": responses}
+
+
+def _problem(code: str) -> Json:
+    return {"description": _ERRORS[code], "content": {"application/json": {"schema": _ref("Problem")}}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_SCHEMAS: Json = {
+    "Problem": {
+        "type": "object",
+        "properties": {
+            "error": {"type": "string", "description": "One sentence: what is wrong, and the way out."},
+            "field": {"type": "string"},
+            "row": {"type": "integer", "description": "From 0."},
+        },
+        "required": ["error"],
+    },
+    "State": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
+    "Models": {
+        "type": "object",
+        "properties": {
+            "models": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "version": {"type": "integer"},
+                        "task": {"enum": ["binary", "multiclass", "regression"]},
+                    },
+                    "required": ["name", "version", "task"],
+                },
+            }
+        },
+        "required": ["models"],
+    },
+    "Model": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "version": {"type": "integer"},
+            "signature": {"type": "object"},
+            "decision": {"type": ["object", "null"]},
+        },
+        "required": ["name", "version", "signature", "decision"],
+    },
+}

@@ -1,0 +1,106 @@
+"""The routing table: which versions answer, written by the agent of a machine and followed by its workers.
+
+A small document, replaced as a whole; each has the generation of the registry that it was made from. A worker
+acknowledges a generation with a file of its own once it serves what the table says, or says why it cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from mainstay.models.package import Manifest
+
+TABLE = "table.json"
+ACKS = "acknowledged"
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A version, and where it runs."""
+
+    version: str
+    """As people write it, "credit:3"."""
+    manifest: Manifest
+    socket: str | None = None
+    """Path of the host process's Unix socket; None: the version runs inside the worker."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers for a model."""
+
+    stable: str
+    """The version that takes the traffic, as in `Table.versions`."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a worker needs to know."""
+
+    generation: int
+    blobs: str
+    """Root folder of the blob store."""
+    routes: dict[str, Route] = {}
+    """By model."""
+    versions: dict[str, Placed] = {}
+    """By version."""
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker serves, having followed the table of a generation."""
+
+    worker: int
+    pid: int
+    generation: int
+    serving: dict[str, str] = {}
+    """The version that answers, by model."""
+    errors: dict[str, str] = {}
+    """By model, why the version of the table does not answer; the previous one, if any, still does."""
+
+
+def write_table(folder: Path, table: Table) -> None:
+    """Replaces the table in one step."""
+    replace(folder / TABLE, msgspec.json.encode(table))
+
+
+def read_table(folder: Path) -> Table | None:
+    """The present table; None before the first one."""
+    try:
+        return msgspec.json.decode((folder / TABLE).read_bytes(), type=Table)
+    except FileNotFoundError:
+        return None
+
+
+def mark(folder: Path) -> tuple[int, int] | None:
+    """What changes whenever the table does: cheap enough to ask for many times a second."""
+    try:
+        state = os.stat(folder / TABLE)  # noqa: PTH116 - no Path: asked for all the time
+    except FileNotFoundError:
+        return None
+    return state.st_ino, state.st_mtime_ns
+
+
+def acknowledge(folder: Path, said: Acknowledgement) -> None:
+    """Replaces a worker's acknowledgement in one step."""
+    (folder / ACKS).mkdir(exist_ok=True)
+    replace(folder / ACKS / f"{said.worker}.json", msgspec.json.encode(said))
+
+
+def acknowledgements(folder: Path) -> list[Acknowledgement]:
+    """What the workers said last, by worker."""
+    return [
+        msgspec.json.decode(path.read_bytes(), type=Acknowledgement) for path in sorted((folder / ACKS).glob("*.json"))
+    ]
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file beside `path` and moves it there: a reader sees the old one or the new one, whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)  # noqa: PTH105 - `name` is no Path
+    except BaseException:
+        os.unlink(name)  # noqa: PTH108
+        raise

@@ -1,0 +1,89 @@
+"""A worker process: answers HTTP on the server's port. The supervisor runs it as `python -m mainstay.serving.worker`.
+
+Several workers share one port (SO_REUSEPORT). A worker listens once the versions of the routing table have answered
+their golden predictions; it drains at SIGTERM, and when its standard input ends: it never outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from mainstay.serving import metrics
+from mainstay.serving.app import App, follow
+from mainstay.serving.follower import Follower
+from mainstay.serving.logs import logger
+
+CONNECTIONS = 16_384
+"""Connections a worker keeps; granian's own bound would let a thousand idle ones shut everybody out."""
+DRAIN_WITHIN = 25.0
+"""Seconds that requests in flight have to end once the worker is told to."""
+
+
+async def work(given: argparse.Namespace) -> None:
+    """Answers until SIGTERM, or until the standard input ends."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    log = logger(human=given.log == "human")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; the supervisor decides
+    loop.add_reader(sys.stdin.fileno(), _read_input, loop, stop)
+    folder = given.run / metrics.FOLDER
+    folder.mkdir(exist_ok=True)
+    slots = metrics.Slots(folder / f"{given.index}-{os.getpid()}.slots")
+    follower = Follower(given.run, worker=given.index, log=log)
+    await follower.catch_up()
+    app = App(follower, slots, run=given.run, max_body=given.max_body, log=log)
+    server = Server(
+        app,
+        address=given.host,
+        port=given.port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,  # of both, only this closes silent sockets
+        http1_settings=HTTP1Settings(header_read_timeout=60_000),
+        websockets=False,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        log_enabled=False,
+    )
+    following = asyncio.create_task(follow(app))
+    answering = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    app.draining = True
+    following.cancel()
+    if not answering.done():
+        server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
+        await asyncio.wait({answering}, timeout=DRAIN_WITHIN)
+    stopping.cancel()
+
+
+def _read_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
+def main() -> None:
+    """The command line of a worker process."""
+    parser = argparse.ArgumentParser(prog="python -m mainstay.serving.worker")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the routing table")
+    parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--max-body", type=int, required=True)
+    parser.add_argument("--log", choices=("json", "human"), required=True)
+    uvloop.run(work(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
