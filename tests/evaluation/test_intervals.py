@@ -109,3 +109,12 @@ def test_ten_thousand_rows_take_seconds_at_most():
     assert len(found) == 11
     # Measured at about one second; a draw at a time through scikit-learn takes over a minute.
     assert time.process_time() - start < 15
+
+
+def test_the_interval_of_the_calibration_error_holds_the_error_itself():
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0.05, 0.95, 200)
+    truth = (rng.random(200) < p).astype(np.int64)
+    rows = scored(Answers(probabilities=np.stack([1 - p, p], axis=1)), truth, task="binary", classes=2)
+    found = estimates(rows, measure(rows), seed=0)["expected_calibration_error"]
+    assert found.low <= found.value <= found.high
