@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,22 +91,6 @@ def test_work_is_bounded_however_many_rows_there_are():
     assert draw_count(few) == MOST
     many = scored(Answers(labels=np.zeros(200_000, dtype=int)), np.zeros(200_000, dtype=int), task="binary", classes=2)
     assert draw_count(many) == LEAST // 2
-
-
-def test_ten_thousand_rows_take_seconds_at_most():
-    rng = np.random.default_rng(0)
-    score = rng.random(10_000)
-    rows = scored(
-        Answers(probabilities=np.c_[1 - score, score]),
-        (rng.random(10_000) < score).astype(int),
-        task="binary",
-        classes=2,
-    )
-    start = time.process_time()
-    found = estimates(rows, measure(rows), seed=0)
-    assert len(found) == 11
-    # Measured at about one second; a draw at a time through scikit-learn takes over a minute.
-    assert time.process_time() - start < 15
 
 
 def test_the_interval_of_the_calibration_error_holds_the_error_itself():
