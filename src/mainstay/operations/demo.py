@@ -107,7 +107,7 @@ def _tell(trained: Trained, watch: Watcher) -> None:
 
 def _ask(server: Running, prepared: Prepared, made: Made, watch: Watcher) -> None:
     """Sends real requests, and holds the answers beside those of the model that was trained in this process."""
-    chosen = prepared.test[:ASKED]
+    chosen = prepared.test[np.linspace(0, len(prepared.test) - 1, ASKED).astype(np.intp)]
     native = made.contender.answer(prepared.cells.rows(chosen))
     assert native.probabilities is not None
     assert native.labels is not None
