@@ -86,7 +86,7 @@ export class AnswerPanel {
     value.textContent = label(own ? labels[index] : this.#prediction);
     value.title = "";
     under.textContent = own
-      ? index === served ? "at your threshold, and as served" : `at your threshold; the server answers ${label(this.#prediction)}`
+      ? index === served ? "at your threshold, and as served" : `at your threshold; the server answers “${label(this.#prediction)}”`
       : index >= 0 ? `with a probability of ${percent(probabilities[index])}` : "";
     value.classList.toggle("own", own && index !== served);
     this.#bars.forEach(({ element, index: bar }) => element.classList.toggle("chosen", bar === index));
@@ -97,7 +97,7 @@ export class AnswerPanel {
   #say(index, served) {
     const { labels } = this.#signature;
     const { positive, threshold } = this.#rule;
-    const from = `${label(labels[positive])} from a probability of ${shown(Number(threshold.toFixed(4)))} on. `;
+    const from = `“${label(labels[positive])}” from a probability of ${shown(Number(threshold.toFixed(4)))} on. `;
     const stored = this.#stored
       ? `The model’s own threshold is ${shown(this.#stored.threshold)}`
       : "The model has no threshold of its own: it answers by its own rule";
@@ -105,7 +105,7 @@ export class AnswerPanel {
       ? "."
       : index === served
         ? "; yours does not change this answer."
-        : `; yours changes this answer from ${label(labels[served] ?? this.#prediction)} to ${label(labels[index])}.`;
+        : `; yours changes this answer from “${label(labels[served] ?? this.#prediction)}” to “${label(labels[index])}”.`;
     byId("threshold-says").textContent = from + stored + change;
   }
 

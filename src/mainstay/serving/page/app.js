@@ -44,12 +44,12 @@ async function ask() {
   if (typeof reply.model === "string" && versioned(asked) !== reply.model) await look();
 }
 
-/** The one row of a reply: its prediction and its probabilities, as a list in the order of the labels. */
+/** The one row of a reply: its prediction, and its probabilities in the order of the labels (or null). */
 function first(reply) {
-  const prediction = Array.isArray(reply.prediction) ? reply.prediction[0] : reply.prediction;
-  let probabilities = reply.probabilities ?? null;
-  if (Array.isArray(probabilities) && Array.isArray(probabilities[0])) probabilities = probabilities[0];
-  return [prediction, probabilities];
+  const one = (value) => (Array.isArray(value) ? value[0] : value);
+  const shares = one(reply.probabilities ?? null);
+  const labels = model.signature.labels ?? [];
+  return [one(reply.prediction), shares && labels.map((label) => shares[String(label)])];
 }
 
 function complain(error) {

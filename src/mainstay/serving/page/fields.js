@@ -157,7 +157,8 @@ function boolean(_column, id, changed) {
 function category(column, id, changed) {
   const categories = column.categories ?? [];
   const known = new Set(categories);
-  const note = (text) => (text === "" || known.has(text) ? "" : "training never saw this value");
+  // A closed column's other values are refused, which the server says.
+  const note = (text) => (column.closed || text === "" || known.has(text) ? "" : "training never saw this value");
   // An empty text is a value only where training saw it as one.
   const read = (text) => (text === "" && !known.has("") ? null : text);
   if (categories.length > MOST_OPTIONS) {
@@ -173,7 +174,8 @@ function category(column, id, changed) {
     };
   }
   // Options are chosen by position: a category may be called anything, "another value…" too.
-  const select = make("select", { id }, ...categories.map((text, index) => new Option(text, String(index))), new Option(OTHER, "other"));
+  const select = make("select", { id }, ...categories.map((text, index) => new Option(text, String(index))));
+  if (!column.closed) select.append(new Option(OTHER, "other"));
   const other = make("input", { type: "text", autocomplete: "off", "aria-label": `${column.name}: another value`, oninput: changed, hidden: true });
   select.addEventListener("change", () => {
     other.hidden = select.value !== "other";
@@ -188,7 +190,7 @@ function category(column, id, changed) {
     value: () => read(text()),
     set(value) {
       const index = categories.indexOf(value);
-      select.value = index >= 0 ? String(index) : value === null && categories.length ? "0" : "other";
+      select.value = index >= 0 ? String(index) : (value === null || column.closed) && categories.length ? "0" : "other";
       other.value = index >= 0 ? "" : value ?? "";
       other.hidden = select.value !== "other";
     },

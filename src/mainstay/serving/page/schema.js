@@ -26,6 +26,7 @@ function words(api, given) {
   }
   const choices = alternatives(schema);
   if (choices) return [...new Set(choices.map((each) => words(api, each)))].join(" or ");
+  if (schema.title && schema.type === "object") return schema.title;
   const types = [schema.type ?? (schema.properties ? "object" : "any")].flat();
   return types
     .map((type) => {
@@ -51,10 +52,17 @@ export function schemaView(api, given, depth = 0) {
     }
     view.append(list);
   }
-  const inner = schema.type === "array" || schema.items ? [schema.items] : alternatives(schema) ?? [];
-  for (const each of inner) {
-    const found = resolved(api, each);
-    if (found.properties || found.items || alternatives(found)) view.append(schemaView(api, found, depth + 1));
+  const nests = (each) => Boolean(each && (each.properties || each.items || alternatives(each)));
+  if (schema.items) {
+    const items = resolved(api, schema.items);
+    if (nests(items)) view.append(schemaView(api, items, depth + 1));
+    return view;
+  }
+  // Several forms: each under its name, the first one open.
+  const forms = (alternatives(schema) ?? []).map((each) => resolved(api, each)).filter(nests);
+  for (const [index, form] of forms.entries()) {
+    const title = form.title ?? words(api, form);
+    view.append(make("details", { class: "form", open: index === 0 && depth < 2 }, make("summary", { text: title }), schemaView(api, form, depth + 1)));
   }
   return view;
 }
