@@ -108,6 +108,24 @@ def test_lookup_and_match_know_unseen_and_missing():
     assert math.isnan(matched[2, 0])
 
 
+CODES = st.sampled_from([math.nan, -1.0, 0.0, 1.0, 2.0, 3.0, 1e300, -1e300, math.inf, -math.inf])
+TABLES = st.lists(st.tuples(st.lists(st.floats(-9, 9), max_size=3), st.floats(-9, 9), st.floats(-9, 9)), min_size=1)
+
+
+@given(TABLES, st.data())
+def test_each_column_is_looked_up_in_its_own_table(tables, data):
+    rows = data.draw(st.lists(st.tuples(*[CODES] * len(tables)), min_size=1, max_size=5))
+    values, unseen, missing = zip(*tables, strict=True)
+    found = encode(rows, Lookup(tuple(map(tuple, values)), unseen, missing))
+
+    def expected(code, table, otherwise, absent):
+        if math.isnan(code):
+            return absent
+        return table[int(code)] if 0 <= code < len(table) else otherwise
+
+    assert found.tolist() == [[expected(code, *table) for code, table in zip(row, tables, strict=True)] for row in rows]
+
+
 @given(st.lists(st.datetimes(min_value=pd.Timestamp(1900, 1, 1), max_value=pd.Timestamp(2200, 1, 1)), min_size=1))
 def test_date_parts_are_the_calendars(moments):
     stamps = pd.Series(moments).dt.floor("s").astype("datetime64[s]")

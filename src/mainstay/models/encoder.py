@@ -247,22 +247,19 @@ def _match(lists: tuple[Numbers, ...]) -> Callable[[Floats], Floats]:
 
 
 def _lookup(step: Lookup) -> Callable[[Floats], Floats]:
-    # Each table gets two more entries: one for what was not seen, one for what is missing.
+    # All tables in one row, each with two more entries: for what was not seen, and for what is missing.
     tables = [
         _bounds((*table, unseen, missing), math.nan)
         for table, unseen, missing in zip(step.tables, step.unseen, step.missing, strict=True)
     ]
+    every: Floats = np.concatenate([np.empty(0), *tables])
+    known = np.array([len(table) - 2 for table in tables], dtype=np.float64)
+    begins = np.concatenate([[0], np.cumsum([len(table) for table in tables])[:-1]]).astype(np.intp)
 
     def run(x: Floats) -> Floats:
-        found = np.empty_like(x)
-        for column, table in enumerate(tables):
-            codes = x[:, column]
-            known = len(table) - 2
-            missing = np.isnan(codes)
-            inside = (codes >= 0) & (codes < known)
-            position = np.where(missing, known + 1, np.where(inside, codes, known)).astype(np.intp)
-            found[:, column] = table[position]
-        return found
+        inside = (x >= 0) & (x < known)  # NaN is neither
+        position = np.where(inside, x, known + np.isnan(x))
+        return np.take(every, position.astype(np.intp) + begins)
 
     return run
 
