@@ -74,55 +74,59 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
+PAGES = pages()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keeps quiet."""
+
+    def reply(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        for name, value in HEADERS:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        path = self.path
+        if path in PAGES:
+            self.reply(200, PAGES[path].body, PAGES[path].content_type)
+        elif path == "/models":
+            self.reply(200, self.server.standin.listed())
+        elif path == "/openapi.json":
+            self.reply(200, msgspec.json.encode(self.server.standin.openapi))
+        elif path.startswith("/models/"):
+            self.reply(200, self.server.standin.models[unquote(path.removeprefix("/models/"))].described())
+        else:
+            self.reply(404, b'{"error": "nothing here"}')
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.standin.bodies.append(body)
+        model = self.server.standin.models[unquote(self.path.removeprefix("/models/").removesuffix("/predict"))]
+        if self.server.standin.hold is not None and "111" in body:
+            self.server.standin.hold.wait(20)
+        document = json.loads(body)
+        rows = document if isinstance(document, list) else document["inputs"]
+        try:
+            self.reply(200, msgspec.json.encode(model.answer(rows[0])))
+        except InputError as error:
+            self.reply(422, msgspec.json.encode({"error": str(error), "field": error.column}))
+        except BrokenPipeError:
+            return  # the page no longer waits for this answer
+
+
 @contextmanager
 def served(*models: Served) -> Iterator[Standin]:
     """The models behind HTTP on a port of this machine."""
     standin = Standin({model.name: model for model in models})
-    known_pages = pages()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Keeps quiet."""
-
-        def reply(self, status: int, body: bytes, kind: str = "application/json") -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(body)))
-            for name, value in HEADERS:
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            path = self.path
-            if path in known_pages:
-                self.reply(200, known_pages[path].body, known_pages[path].content_type)
-            elif path == "/models":
-                self.reply(200, standin.listed())
-            elif path == "/openapi.json":
-                self.reply(200, msgspec.json.encode(standin.openapi))
-            elif path.startswith("/models/"):
-                self.reply(200, standin.models[unquote(path.removeprefix("/models/"))].described())
-            else:
-                self.reply(404, b'{"error": "nothing here"}')
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            standin.bodies.append(body)
-            model = standin.models[unquote(self.path.removeprefix("/models/").removesuffix("/predict"))]
-            if standin.hold is not None and "111" in body:
-                standin.hold.wait(20)
-            document = json.loads(body)
-            rows = document if isinstance(document, list) else document["inputs"]
-            try:
-                self.reply(200, msgspec.json.encode(model.answer(rows[0])))
-            except InputError as error:
-                self.reply(422, msgspec.json.encode({"error": str(error), "field": error.column}))
-            except BrokenPipeError:
-                return  # the page no longer waits for this answer
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.standin = standin
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     standin.url = f"http://127.0.0.1:{server.server_port}"

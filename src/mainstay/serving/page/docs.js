@@ -23,8 +23,8 @@ function operation(api, path, verb, described, shared) {
     described.description && make("p", { class: "lead", text: described.description }),
     parameters.length ? section("Parameters", parametersView(api, parameters)) : null,
     request && section("Body", ...bodies(api, request)),
-    section("Answers", answers(api, described.responses ?? {})),
     section("Try it", tryIt(api, path, verb, parameters, request)),
+    section("Answers", answers(api, described.responses ?? {})),
   );
 }
 
@@ -58,10 +58,16 @@ function answers(api, responses) {
     const schema = Object.values(response.content ?? {})[0]?.schema;
     list.append(
       make("dt", { text: status }),
-      make("dd", {}, response.description ?? "", schema ? make("div", {}, schemaView(api, schema)) : null),
+      make("dd", {}, response.description ?? "", schema ? bodyOf(api, schema, status) : null),
     );
   }
   return list;
+}
+
+/** The body of an answer; an error's is folded away, for all are alike. */
+function bodyOf(api, schema, status) {
+  const view = schemaView(api, schema);
+  return status.startsWith("2") ? view : make("details", { class: "form" }, make("summary", { text: "body" }), view);
 }
 
 /** The examples of a body, as {name: text}. */
@@ -86,7 +92,7 @@ function tryIt(api, path, verb, parameters, request) {
     return make("label", {}, parameter.name, input);
   });
   const known = request ? examples(api, request) : [];
-  const area = request ? make("textarea", { spellcheck: "false", value: known[0][1] }) : null;
+  const area = request ? make("textarea", { spellcheck: "false", rows: "12", value: known[0][1] }) : null;
   const choice = known.length > 1
     ? make("label", {}, "Example", make("select", { onchange: (event) => (area.value = known[event.target.value][1]) },
         ...known.map(([name], index) => new Option(name, String(index)))))

@@ -36,10 +36,10 @@ function words(api, given) {
     .join(" or ");
 }
 
-/** A schema with its properties, as elements. */
-export function schemaView(api, given, depth = 0) {
+/** A schema with its properties, as elements; `named` where its name stands above it already. */
+export function schemaView(api, given, depth = 0, named = false) {
   const schema = resolved(api, given);
-  const view = make("div", {}, make("span", { class: "schema-type", text: words(api, schema) }));
+  const view = make("div", {}, named ? null : make("span", { class: "schema-type", text: words(api, schema) }));
   if (schema.description) view.append(` ${schema.description}`);
   if (depth >= DEEPEST) return view;
   const required = new Set(schema.required ?? []);
@@ -52,17 +52,17 @@ export function schemaView(api, given, depth = 0) {
     }
     view.append(list);
   }
-  const nests = (each) => Boolean(each && (each.properties || each.items || alternatives(each)));
+  const nests = (each) => Boolean(each && (each.properties || alternatives(each) || (each.items && nests(resolved(api, each.items)))));
   if (schema.items) {
     const items = resolved(api, schema.items);
-    if (nests(items)) view.append(schemaView(api, items, depth + 1));
+    if (nests(items)) view.append(schemaView(api, items, depth + 1, true));
     return view;
   }
   // Several forms: each under its name, the first one open.
   const forms = (alternatives(schema) ?? []).map((each) => resolved(api, each)).filter(nests);
   for (const [index, form] of forms.entries()) {
     const title = form.title ?? words(api, form);
-    view.append(make("details", { class: "form", open: index === 0 && depth < 2 }, make("summary", { text: title }), schemaView(api, form, depth + 1)));
+    view.append(make("details", { class: "form", open: index === 0 && depth < 2 }, make("summary", { text: title }), schemaView(api, form, depth + 1, true)));
   }
   return view;
 }
