@@ -43,6 +43,7 @@ class Data(Struct, frozen=True):
     """Where the rows come from: `path` (a file or a folder of files), or `url` with `query`."""
 
     path: str | None = None
+    """The file, or a folder of files, seen from the project's folder."""
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     """Of the file; by default, as its name says (a further .gz is gzip)."""
     separator: str | None = None
@@ -50,7 +51,9 @@ class Data(Struct, frozen=True):
     quote: str | None = None
     """Around fields that hold a separator; "" for none; by default, detected."""
     encoding: str = "utf-8"
+    """Of text files."""
     header: bool = True
+    """Whether the first row holds the names of the columns."""
     columns: tuple[str, ...] = ()
     """Names of the columns, where the file has no header."""
     missing: tuple[str, ...] = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
@@ -58,6 +61,7 @@ class Data(Struct, frozen=True):
     url: str | None = None
     """A database (SQLAlchemy URL); write ${NAME} for what comes from the environment, as a password must."""
     query: str | None = None
+    """With `url`: the query whose rows are trained on."""
 
 
 class Cleaning(Struct, frozen=True):
@@ -77,6 +81,7 @@ class Split(Struct, frozen=True):
     """Which rows are held out for evaluation, never seen by the search."""
 
     kind: Literal["stratified", "time", "group"] = "stratified"
+    """The same shares of the target on both sides, the latest rows held out, or groups kept together."""
     by: str | None = None
     """The column of the time order, or of the groups that stay together."""
     test: float = 0.2
@@ -91,18 +96,26 @@ class Search(Struct, frozen=True):
     trials: int | None = None
     """A fixed number of trials in place of a budget: the same seed and data give the same model."""
     candidates: tuple[str, ...] = CANDIDATES
+    """Families of estimators to try."""
     folds: int = 5
+    """Of the cross-validation that compares trials."""
     metric: str | None = None
     """What is maximised on validation folds; by default roc_auc, log_loss for several classes, rmse for numbers."""
     imbalance: Literal["none", "class_weight", "resample"] = "none"
+    """What is done where one class is rare: weights, or rows drawn again."""
     ensemble: Literal["none", "vote", "stack"] = "none"
     """Whether the best few are combined, where that is better on validation folds."""
 
 
 class Serve(Struct, frozen=True):
+    """How the server listens."""
+
     host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every network."""
     port: int = 8080
+    """Port to listen on; 0 takes a free one."""
     workers: int = 1
+    """Processes that answer."""
     max_body: int = 20_000_000
     """Largest request body, in bytes."""
 
@@ -111,12 +124,17 @@ class Project(Struct, frozen=True):
     """The whole of `mainstay.toml`."""
 
     name: str
+    """Of the model: its versions are NAME:1, NAME:2, …"""
     target: str
+    """The column that is predicted."""
     data: Data
+    """Where the rows come from."""
     task: Task
+    """What kind of answer the target asks for."""
     positive: Label | None = None
     """For a binary task: the label whose probability the threshold is held against."""
     seed: int = 0
+    """Of everything random."""
     threshold: float | str = 0.5
     """0.5, another probability, "max_f1" or "cost(5, 1)": of a missed positive, and of a false alarm."""
     train: str | None = None

@@ -1,0 +1,51 @@
+"""The page of the HTTP interface, from the OpenAPI document that a server gives for a sample model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+from mainstay.models.signature import Column, Signature
+from mainstay.serving.models import Loaded
+from mainstay.serving.openapi import document
+
+SAMPLE = Signature(
+    inputs=(
+        Column(name="age", type="number", minimum=19.0, maximum=75.0, typical=33.0),
+        Column(name="purpose", type="category", categories=("car", "education", "radio/tv"), typical="car"),
+    ),
+    task="binary",
+    target="class",
+    labels=("bad", "good"),
+)
+_INTRO = """
+# HTTP
+
+What a server answers that serves one model, `credit`, with the inputs `age` and `purpose`. A running server describes
+its own models, exact to the columns, at `/openapi.json`, and to read and try at `/docs`. `/` is a form for people.
+"""
+
+
+def page() -> str:
+    # The document is made from a model's name, version and signature alone; nothing has to be loaded for it.
+    sample = cast("Loaded", SimpleNamespace(model="credit", version="credit:1", signature=SAMPLE))
+    api = document([sample])
+    lines = [_INTRO.strip(), ""]
+    for path, verbs in api["paths"].items():
+        for verb, operation in verbs.items():
+            lines += [f"## {verb.upper()} {path}", "", *_operation(operation), ""]
+    return "\n".join(lines)
+
+
+def _operation(operation: dict[str, Any]) -> Iterator[str]:
+    yield f"{operation.get('summary', '')}. {operation.get('description', '')}".strip()
+    for parameter in operation.get("parameters", ()):
+        yield f"\n- `{parameter['name']}` ({parameter['in']}): {parameter.get('description', 'required')}"
+    content = operation.get("requestBody", {}).get("content", {})
+    for example in content.get("application/json", {}).get("examples", {}).values():
+        yield f"\n{example['summary']}:\n\n```json\n{json.dumps(example['value'])}\n```"
+    yield "\n| status | |\n|---|---|"
+    for status, response in operation["responses"].items():
+        yield f"| {status} | {response.get('description', '')} |"
