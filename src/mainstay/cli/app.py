@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mainstay.cli.output import show_error
-from mainstay.errors import MACHINE, MainstayError
+from mainstay.errors import MACHINE, MainstayError, MissingExtra
 
 INTERRUPTED = 130
+TRAIN_EXTRA = {"jinja2", "lightgbm", "onnx", "optuna", "pandas", "pyarrow", "skl2onnx", "sklearn", "skops", "xgboost"}
+"""Modules that the default install leaves out."""
+_USAGE: type[Exception] = typer.BadParameter.__mro__[2]
+"""The root of what typer raises for words that it does not understand; it has no public name."""
 
 app = typer.Typer(
     name="mainstay",
     help="From a data file to a machine-learning service that stays right.",
     epilog="Start with: mainstay try DATA --target COLUMN. Exit codes: 0 done; 1 a gate or check said no; "
-    "2 wrong use or bad input; 3 the machine said no (disk, port, permission).",
+    "2 wrong use or bad input; 3 the machine said no (disk, port, permission); 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,7 +37,10 @@ def root(
     *,
     shown: Annotated[bool, typer.Option("--version", help="Print the version of Mainstay and end.")] = False,
 ) -> None:
-    """From a data file to a machine-learning service that stays right."""
+    """From a data file to a machine-learning service that stays right.
+
+    Example: mainstay try credit.csv --target class
+    """
     if shown:
         typer.echo(f"mainstay {version('mainstay')}")
         raise typer.Exit
@@ -39,18 +48,66 @@ def root(
 
 def main() -> None:
     """Runs a command; the process ends with its exit code."""
-    import mainstay.cli.commands  # noqa: F401, PLC0415 - registers the commands, once the app exists
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that knows no "–"
+    sys.exit(run(sys.argv[1:]))
 
+
+def run(words: Sequence[str]) -> int:
+    """Runs the command that the words say, in this process; gives its exit code."""
+    as_json = "--json" in words
     try:
-        app()
+        import mainstay.cli.commands  # noqa: F401, PLC0415 - registers the commands, once the app exists
+
+        code = app(list(words), prog_name="mainstay", standalone_mode=False) or 0
+        sys.stdout.flush()
     except MainstayError as error:
-        show_error(error)
-        sys.exit(error.exit_code)
+        show_error(str(error), error.exit_code, as_json=as_json)
+        return error.exit_code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in TRAIN_EXTRA:
+            raise
+        needed = MissingExtra("This command", "train", missing)
+        show_error(str(needed), needed.exit_code, as_json=as_json)
+        return needed.exit_code
     except OSError as error:
         if error.errno is None:
             raise
-        what = f"{error.filename}: " if error.filename else ""
-        show_error(MainstayError(f"{what}{os.strerror(error.errno)}: make room or give access, then run it again."))
-        sys.exit(MACHINE)
+        show_error(_refused(error), MACHINE, as_json=as_json)
+        return MACHINE
+    except _USAGE as error:
+        return _misused(error, as_json=as_json)
+    if code == INTERRUPTED:
+        show_error("Interrupted.", INTERRUPTED, as_json=as_json)
+    return code
+
+
+def _misused(error: Any, *, as_json: bool) -> int:
+    """Words that no command understands."""
+    code, context, said = int(error.exit_code), getattr(error, "ctx", None), str(error.format_message())
+    if said.startswith("Usage:"):  # no word at all: the whole help
+        typer.echo(said, err=True)
+        return code
+    if context is not None:
+        typer.echo(context.get_usage(), err=True)
+    show_error(said, code, as_json=as_json)
+    return code
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused, with the way out where there is one to tell."""
+    ways = {
+        errno.ENOSPC: "make room on that disk, then run it again",
+        errno.EDQUOT: "make room within your quota, then run it again",
+        errno.EACCES: "ask for the right to it, then run it again",
+        errno.EPERM: "ask for the right to it, then run it again",
+        errno.EROFS: "work in a folder that can be written",
+        errno.EMFILE: "raise the limit of open files (ulimit -n), then run it again",
+        errno.ENOMEM: "end other programs, then run it again",
+    }
+    assert error.errno is not None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno)}: {ways.get(error.errno, 'mend that, then run it again')}."

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from mainstay.errors import MainstayError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,21 +31,22 @@ def show(document: Any, *, as_json: bool, human: Callable[[Console], None]) -> N
         human(console())
 
 
-def show_error(error: MainstayError) -> None:
-    """Prints an error on standard error; as JSON on standard output too where --json was asked for."""
-    if "--json" in sys.argv:
-        sys.stdout.write(msgspec.json.encode({"error": str(error), "exit_code": error.exit_code}).decode() + "\n")
+def show_error(sentence: str, exit_code: int, *, as_json: bool) -> None:
+    """Prints an error on standard error; as one JSON object on standard output too, for programs."""
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"error": sentence, "exit_code": exit_code}).decode() + "\n")
+        sys.stdout.flush()
     out = console(stderr=True)
     out.print("[bold red]Error:[/bold red]" if out.is_terminal else "Error:", end=" ")
-    out.print(str(error), markup=False)
+    out.print(sentence, markup=False)
 
 
 def table(out: Console, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
     """A table on a terminal; tab-separated lines with a header elsewhere."""
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     if not out.is_terminal:
-        for line in (headers, *cells):
-            out.print("\t".join(line), markup=False)
+        # Not through the console, which would make spaces of tabs.
+        sys.stdout.writelines("\t".join(map(_one_line, line)) + "\n" for line in (headers, *cells))
         return
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -57,6 +56,11 @@ def table(out: Console, headers: Sequence[str], rows: Iterable[Sequence[Any]], *
     for line in cells:
         drawn.add_row(*(Text(value) for value in line))
     out.print(drawn)
+
+
+def _one_line(cell: str) -> str:
+    """The cell without what would end it, or its line."""
+    return " ".join(cell.split()) if any(mark in cell for mark in "\t\n\r") else cell
 
 
 def number(value: float | None) -> str:

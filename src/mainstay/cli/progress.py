@@ -17,9 +17,11 @@ PLAIN_EVERY = 10.0
 class TerminalWatcher:
     """Draws what an operation says of itself."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        """`quiet` keeps all but a terminal's bar silent, for programs."""
+    def __init__(self, *, quiet: bool = False, notes_are_results: bool = False) -> None:
+        """`quiet` keeps all but a terminal's bar silent, for programs; `notes_are_results` puts notes on standard
+        output."""
         self._out = console(stderr=True)
+        self._notes = console() if notes_are_results else self._out
         self._quiet = quiet and not self._out.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -49,7 +51,9 @@ class TerminalWatcher:
         self._say(f"{text} ...", only_plain=True)
 
     def note(self, text: str) -> None:
-        self._say(text)
+        if not self._quiet:
+            self._spoke = time.monotonic()
+            self._notes.print(text, markup=False)
 
     def progress(self, share: float | None, text: str) -> None:
         if share is None:
@@ -63,4 +67,4 @@ class TerminalWatcher:
         if self._quiet or (only_plain and self._out.is_terminal):
             return
         self._spoke = time.monotonic()
-        self._bar.console.print(text, markup=False)
+        self._out.print(text, markup=False)

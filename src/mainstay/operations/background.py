@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mainstay.errors import MachineError
@@ -22,7 +22,18 @@ UP_WITHIN = 60.0
 """Seconds in which a server must be up."""
 DOWN_WITHIN = 30.0
 """Seconds in which a server must have drained, before it is killed."""
+LOOK = 0.05
+"""Seconds between two looks at whether it is up."""
 LOG = "serve.log"
+TRUSTED = "trusted-here.txt"
+
+
+class DidNotStart(MachineError):
+    """The server ended, or was not ready in time."""
+
+
+class ServerEnded(MachineError):
+    """The server ended although nobody asked it to."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,20 @@ class Running:
     """A server that answers."""
 
     url: str
-    pid: int
     log: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
 
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
-class DidNotStart(MachineError):
-    """The server ended, or was not ready in time."""
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def check(self) -> None:
+        """Raises ServerEnded, with the last line of its log, where it did."""
+        if not self.lives():
+            raise ServerEnded(f"The server ended (exit code {self.process.returncode}): {_last(self.log)}")
 
 
 @contextmanager
@@ -44,50 +63,53 @@ def background(
 ) -> Iterator[Running]:
     """Runs `mainstay serve` beside this process; on leaving, it drains and ends. Its log goes into a file.
 
+    It also ends when this process does without leaving the block, however that happens.
+
+    Args:
+        folder: of the project, where something is deployed.
+        port: 0 takes a free one.
+        trusted: types that native models may hold, in place of what the folder says.
+
     Raises:
-        DidNotStart: with the last lines of its log.
+        DidNotStart: with the last line of its log.
     """
     state = state_of(folder)
     state.mkdir(parents=True, exist_ok=True)
     log = state / LOG
-    command = [sys.executable, "-m", "mainstay", "serve", "--host", host, "--port", str(port)]
-    environment = dict(os.environ)
+    command = [sys.executable, "-m", "mainstay", "serve", "--host", host, "--port", str(port), "--with-parent"]
     if trusted:
-        (state / "trusted-here.txt").write_text("\n".join(trusted), encoding="utf-8")
-        command += ["--trust", str(state / "trusted-here.txt")]
-    with log.open("ab") as output:
+        (state / TRUSTED).write_text("\n".join(trusted), encoding="utf-8")
+        command += ["--trust", str((state / TRUSTED).absolute())]
+    with log.open("wb") as output:
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which then ends the server in order.
         process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
+            command, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
-        try:
-            yield Running(url=_up(process, state, log), pid=process.pid, log=log)
-        finally:
-            _end(process)
+    try:
+        yield Running(url=_up(process, state, log), log=log, process=process)
+    finally:
+        _end(process)
 
 
 def _up(process: subprocess.Popen[bytes], state: Path, log: Path) -> str:
+    """The server's URL, once it is ready."""
     until = time.monotonic() + UP_WITHIN
     with Registry.open(state) as registry:
         while time.monotonic() < until:
             if process.poll() is not None:
                 raise DidNotStart(f"The server ended at once (exit code {process.returncode}): {_last(log)}")
-            url = next((member.url for member in registry.members() if member.pid == process.pid), None)
-            if url is not None and _answers(f"{url}/healthz"):
-                return url
-            time.sleep(0.05)
+            member = next((member for member in registry.members() if member.pid == process.pid), None)
+            if member is not None and _ready(member.url):
+                return member.url
+            if member is not None and member.errors:
+                raise DidNotStart(f"The server could not load what is deployed: {'; '.join(member.errors.values())}")
+            time.sleep(LOOK)
     raise DidNotStart(f"The server was not ready within {UP_WITHIN:g} s: {_last(log)}")
 
 
-def _answers(url: str) -> bool:
+def _ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http, of our own server
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - http, of our own server
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -106,3 +128,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()

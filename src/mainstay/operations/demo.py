@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mainstay.errors import CheckFailed
@@ -25,7 +26,7 @@ from mainstay.operations.watching import Watcher
 from mainstay.project import FILE, Data
 from mainstay.registry.locks import train_lock
 from mainstay.registry.store import Registry
-from mainstay.serving.supervisor import port_is_free
+from mainstay.serving.ports import port_is_free
 
 CSV = "breast_cancer.csv"
 TARGET = "diagnosis"
@@ -33,11 +34,23 @@ ASKED = 5
 """Held-out rows that the served model is asked about."""
 
 
+class Demonstrated(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mainstay demo` answers."""
+
+    folder: str
+    version: str
+    url: str
+    """Where it was served."""
+    asked: int
+    """Rows whose served answers were those of the native model."""
+    report: str
+
+
 class WrongAnswer(CheckFailed):
     """The served model did not answer as the native one."""
 
 
-def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) -> None:
+def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) -> Demonstrated:
     """Writes real data as a CSV file, then does with it what a person would do with his own.
 
     Args:
@@ -76,7 +89,11 @@ def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) 
         watch.note(f"   its metrics      {server.url}/metrics")
         if not once:
             watch.note("Serving until Ctrl-C.")
-            until_interrupted()
+            until_interrupted(server.lives)
+            server.check()
+        return Demonstrated(
+            folder=str(folder), version=trained.version, url=server.url, asked=ASKED, report=trained.report
+        )
 
 
 def _write_data(path: Path) -> int:
@@ -118,7 +135,7 @@ def _ask(server: Running, prepared: Prepared, made: Made, watch: Watcher) -> Non
     for place, (row, record) in enumerate(zip(chosen.tolist(), frame.to_dict("records"), strict=True)):
         truth = record.pop(TARGET)
         answer = _post(f"{server.url}/predict", {str(name): float(value) for name, value in record.items()})
-        label, expected = answer["prediction"], float(native.probabilities[place].max())
+        label, expected = answer["prediction"], float(native.probabilities[place, native.labels[place]])
         found = float(answer["probabilities"][label])
         watch.note(f"   {row:>5}  {label:<14} {found:>12.9f}  {expected:>12.9f}  {truth}")
         if label != labels[int(native.labels[place])] or abs(found - expected) > TOLERANCE:

@@ -14,6 +14,7 @@ from mainstay.project import FILE, Data, Project, checked
 from mainstay.training.inference import infer, proposed
 from mainstay.training.project_file import render
 from mainstay.training.reading import read
+from mainstay.training.sql import check_url
 from mainstay.training.table import Table
 from mainstay.training.values import labels_of
 
@@ -57,13 +58,15 @@ def source_of(
 
     Raises:
         MainstayError: words that do not go together.
+        DataError: a URL with a password in it.
     """
     names = tuple(name.strip() for name in columns.split(",")) if columns else ()
     if not header and not names:
         raise MainstayError("--no-header needs --columns, the names from left to right: --columns label,text.")
     if header and names:
         raise MainstayError("--columns names the columns of a file without a header: give --no-header too.")
-    if "://" in data:
+    if "://" in data or data.startswith("${"):
+        check_url(data)  # before a word of it is kept anywhere
         if query is None:
             raise MainstayError('A database needs --query, such as --query "SELECT * FROM loans".')
         return Data(url=data, query=query)
@@ -99,7 +102,7 @@ def initialise(
     path = folder / FILE
     if path.exists() and not force:
         raise ProjectExists(path)
-    source = _relative(source, folder)
+    source = relative(source, folder)
     table = read(source, folder)
     if target not in table.names:
         known = ", ".join(repr(name) for name in table.names[:20])
@@ -125,7 +128,7 @@ def initialise(
     )
 
 
-def _relative(source: Data, folder: Path) -> Data:
+def relative(source: Data, folder: Path) -> Data:
     """The source with its path as seen from the project folder, where it lies below it."""
     if source.path is None:
         return source
@@ -143,6 +146,8 @@ def _name_of(source: Data) -> str:
 
 
 def _label(table: Table, project: Project, positive: str) -> Label:
+    if project.task != "binary":
+        raise MainstayError(f"--positive belongs to a target of two values; {project.target!r} is {project.task}.")
     labels = labels_of(table.factor(project.target))
     by_text: dict[str, Any] = {str(label): label for label in labels}
     if positive not in by_text:

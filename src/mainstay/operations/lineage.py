@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from mainstay.operations.home import actor
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "onnx", "onnxruntime", "skl2onnx")
 
@@ -44,6 +45,32 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
 
 
+def lineage_of(
+    folder: Path,
+    *,
+    command: str,
+    data: dict[str, Any] | None = None,
+    project: str = "",
+    seed: int = 0,
+    split: dict[str, Any] | None = None,
+) -> Lineage:
+    """The origin of a version that is made here and now; what is not given is not known."""
+    return Lineage(
+        at=datetime.now(UTC),
+        actor=actor(),
+        command=command,
+        data=data or {},
+        configuration=hashlib.sha256(project.encode()).hexdigest() if project else "",
+        project=project,
+        seed=seed,
+        split=split or {},
+        git=commit_of(folder),
+        python=platform.python_version(),
+        platform=platform.platform(terse=True),
+        libraries=libraries(),
+    )
+
+
 def commit_of(folder: Path) -> Commit | None:
     """The commit that a folder stands at, or None outside a repository or without git."""
 
@@ -68,18 +95,6 @@ def libraries() -> dict[str, str]:
     """The versions of the libraries that decide what a model is."""
     installed = dict(line.split("==", 1) for line in _installed())
     return {name: installed[name] for name in LIBRARIES if name in installed}
-
-
-def text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def python_version() -> str:
-    return ".".join(map(str, sys.version_info[:3]))
-
-
-def platform_name() -> str:
-    return platform.platform(terse=True)
 
 
 def _installed() -> Iterable[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
-from mainstay.models.package import Decision
+from mainstay.models.package import Decision, Package
 from mainstay.models.packaging import Built, build
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -23,7 +26,7 @@ from mainstay.project import Search
 from mainstay.registry.store import Registry
 from mainstay.training.fitted import Fitted
 from mainstay.training.fitting import BASELINE, Problem
-from mainstay.training.own_function import OwnContext, fit_own, frame_of, load
+from mainstay.training.own_function import OwnContext, OwnFunctionError, fit_own, frame_of, load
 from mainstay.training.refit import refit, replay
 from mainstay.training.search import Progress, search
 from mainstay.training.trials import Plan, Trials
@@ -105,18 +108,30 @@ def by_replay(prepared: Prepared, registry: Registry, ref: str, *, watch: Watche
     problem = Problem(cells, y, prepared.signature, cleaning, trials.imbalance, trials.seed)
     baseline = refit(problem, trials.baseline.plan, best.decision)
     made = _made(prepared, best, baseline, trials)
-    data = msgspec.json.decode(package.read(files.LINEAGE)).get("data", {})
-    if data.get("files") != prepared.table.provenance.files:
-        note = f"The data is not that of {version.ref}: the same plan was fitted, and the model may differ."
-        return Made(made.contender, made.baseline, made.description, made.trials, made.package, (note,))
-    return made
+    return replace(made, notes=_differences(package, prepared, version.ref))
 
 
-def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
+def _differences(package: Package, prepared: Prepared, ref: str) -> tuple[str, ...]:
+    """What is not as it was when a version was made, so that its winner fitted again may be another model."""
+    origin = msgspec.json.decode(package.read(files.LINEAGE))
+    same_data = origin.get("data", {}).get("files") == prepared.table.provenance.files
+    changed = [] if same_data else ["The data"]
+    if package.signature != prepared.signature or origin.get("split") != msgspec.to_builtins(prepared.division.rule):
+        changed += ["The project's columns or split"] if same_data else []
+    return tuple(
+        f"{what} is not that of {ref}: the same plan was fitted, and the model may differ." for what in changed
+    )
+
+
+def by_own_function(prepared: Prepared, *, budget: float, watch: Watcher) -> Made:
     """The model that the project's own function returns.
 
+    Args:
+        budget: seconds that the function is told to hold itself to.
+
     Raises:
-        OwnFunctionError: no such function, or it returned no fitted estimator of the task.
+        OwnFunctionError: no such function, it failed, or it returned no fitted estimator of the task.
+        UntrustedTypes: the model cannot become ONNX, and holds types that nobody trusts yet.
         MainstayError: a threshold that only a search can choose.
     """
     project = prepared.project
@@ -133,16 +148,17 @@ def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
         labels=prepared.target.labels,
         folds=tuple(prepared.division.folds),
         seed=project.seed,
-        budget=project.search.budget,
+        budget=budget,
     )
-    model = fit_own(
-        load(project.train, prepared.folder),
-        prepared.folder,
-        cells=cells,
-        y=y,
-        signature=prepared.signature,
-        context=context,
-    )
+    with _blamed(project.train, prepared.folder):
+        model = fit_own(
+            load(project.train, prepared.folder),
+            prepared.folder,
+            cells=cells,
+            y=y,
+            signature=prepared.signature,
+            context=context,
+        )
     built = draft_of(
         model,
         frame_of(cells, prepared.signature),
@@ -159,6 +175,26 @@ def by_own_function(prepared: Prepared, *, watch: Watcher) -> Made:
         trials=None,
         package=lambda: built,
     )
+
+
+@contextmanager
+def _blamed(spec: str, folder: Path) -> Iterator[None]:
+    """Whatever a person's own code raises becomes a sentence with the line of his that it came from."""
+    try:
+        yield
+    except (MainstayError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also SystemExit: his code runs here as a guest
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if _below(Path(f.filename), folder)]
+        where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        if isinstance(error, SyntaxError) and error.filename and not frames:
+            where = f" ({Path(error.filename).name}, line {error.lineno})"
+        said = f": {' '.join(str(error).split())}" if str(error) else ""
+        raise OwnFunctionError(f"train = {spec!r} failed{where} with {type(error).__name__}{said}.") from error
+
+
+def _below(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
 
 
 def _own_decision(prepared: Prepared) -> Decision | None:

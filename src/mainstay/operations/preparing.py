@@ -19,6 +19,8 @@ from mainstay.training.splitting import Division, split
 from mainstay.training.table import Table
 from mainstay.training.values import Target, cells_of, prepared, signature_of, target_of
 
+Positions = npt.NDArray[np.intp]
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -37,12 +39,12 @@ class Prepared:
     cells: Cells
 
     @property
-    def train(self) -> npt.NDArray[np.intp]:
+    def train(self) -> Positions:
         """Positions of the rows that the search may see."""
         return np.flatnonzero(~self.division.test)
 
     @property
-    def test(self) -> npt.NDArray[np.intp]:
+    def test(self) -> Positions:
         """Positions of the rows held out."""
         return np.flatnonzero(self.division.test)
 

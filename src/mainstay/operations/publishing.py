@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mainstay.models import package as files
-from mainstay.models.package import Draft, encoded
+from mainstay.models.package import encoded
 from mainstay.models.packaging import Built
-from mainstay.operations import lineage
 from mainstay.operations.champions import champion
-from mainstay.operations.contenders import scored
-from mainstay.operations.home import actor, state_of
+from mainstay.operations.contenders import Contender, cells_for, scored
+from mainstay.operations.home import state_of
+from mainstay.operations.lineage import Lineage, lineage_of
 from mainstay.operations.making import Made
 from mainstay.operations.preparing import Prepared
+from mainstay.operations.recording import Recorded, Verdict, plain, record
 from mainstay.operations.watching import Watcher
-from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, overfitting
-from mainstay.training.gates import GateResult, decide, passed
+from mainstay.training.gates import GateResult, decide
 from mainstay.training.importance import importance
 from mainstay.training.metrics import PRIMARY, measure
 from mainstay.training.metrics import scored as score_rows
-from mainstay.training.report import Finding, ReportInput, TrialPoint, render
+from mainstay.training.report import Finding, ReportInput, TrialPoint
 
-REPORTS = "reports"
 IMPORTANCE_SECONDS = 10.0
 
 
@@ -48,7 +45,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     train_rows: int
     test_rows: int
     report: str
-    """Path of the report."""
+    """Path of the report; empty where it could not be written beside the registry, which keeps it all the same."""
     content_id: str
     warnings: list[str]
 
@@ -60,10 +57,6 @@ class Judged:
     made: Made
     evaluation: Evaluation
     gates: list[GateResult]
-
-    @property
-    def passed(self) -> bool:
-        return passed(self.gates)
 
 
 def judge(registry: Registry, prepared: Prepared, made: Made, *, explain: bool = True) -> Judged:
@@ -78,17 +71,17 @@ def judge(registry: Registry, prepared: Prepared, made: Made, *, explain: bool =
         baseline=scored(baseline, test, prepared),
     )
     metric = PRIMARY[prepared.project.task]
-    on_training = _training_score(prepared, made, metric)
+    on_training = _training_score(prepared, contender, metric)
     if on_training is not None and metric in evaluation.metrics:
         gap = overfitting(metric, train=on_training, test=evaluation.metrics[metric])
         evaluation = msgspec.structs.replace(evaluation, gap=gap)
-    if explain and contender.signature is prepared.signature:
+    if explain:
         matters = importance(
             contender.answer,
-            prepared.cells.rows(prepared.test),
+            cells_for(contender, prepared, prepared.test),
             prepared.target.y[prepared.test],
-            prepared.signature,
-            positive=1 if contender.decision is None else contender.decision.positive,
+            contender.signature,
+            positive=_positive(prepared),
             seconds=IMPORTANCE_SECONDS,
             seed=prepared.project.seed,
         )
@@ -110,62 +103,47 @@ def publish(
     watch.stage("Packaging and proving the package")
     built = made.package()
     watch.stage("Registering")
-    origin = _lineage(prepared, command)
-    report = render(_report(prepared, judged, built, origin))
-    attestations = {
-        **built.draft.attestations,
-        files.EVALUATION: encoded(judged.evaluation),
-        files.CHECKS: encoded(prepared.checks),
-        files.LINEAGE: encoded(origin),
-        files.ENVIRONMENT: lineage.environment(),
-        files.REPORT: report,
-    }
-    if made.trials is not None:
-        attestations[files.TRIALS] = encoded(made.trials)
-    version = registry.add(
-        prepared.project.name,
-        Draft(built.draft.content, attestations),
-        passed=judged.passed,
-        actor=actor(),
-        summary=_summary(judged, built),
+    origin = lineage_of(
+        prepared.folder,
+        command=command,
+        data=msgspec.to_builtins(prepared.table.provenance),
+        project=prepared.text,
+        seed=prepared.project.seed,
+        split=msgspec.to_builtins(prepared.division.rule),
     )
-    path = _write_report(state_of(prepared.folder), version, report)
-    return _trained(prepared, judged, built, version, path)
+    documents = {files.CHECKS: encoded(prepared.checks)}
+    if made.trials is not None:
+        documents[files.TRIALS] = encoded(made.trials)
+    verdict = Verdict(
+        description=made.description,
+        built=built,
+        evaluation=judged.evaluation,
+        gates=judged.gates,
+        notes=_warnings(judged, built),
+        documents=documents,
+    )
+    page = _page(prepared, judged, verdict, origin)
+    done = record(registry, state_of(prepared.folder), prepared.project.name, verdict, origin=origin, page=page)
+    return _trained(prepared, judged, verdict, done)
 
 
-def _training_score(prepared: Prepared, made: Made, metric: str) -> float | None:
+def _training_score(prepared: Prepared, contender: Contender, metric: str) -> float | None:
     """The primary metric on the training rows, to hold beside the held-out one; None where it is undefined."""
-    if made.contender.signature is not prepared.signature:
-        return None
-    decision = made.contender.decision
     rows = score_rows(
-        made.contender.answer(prepared.cells.rows(prepared.train)),
+        contender.answer(cells_for(contender, prepared, prepared.train)),
         prepared.target.y[prepared.train],
         task=prepared.project.task,
         classes=len(prepared.signature.labels),
-        positive=1 if decision is None else decision.positive,
+        positive=_positive(prepared),
     )
     return measure(rows).values.get(metric)
 
 
-def _lineage(prepared: Prepared, command: str) -> lineage.Lineage:
-    return lineage.Lineage(
-        at=datetime.now(UTC),
-        actor=actor(),
-        command=command,
-        data=msgspec.to_builtins(prepared.table.provenance),
-        configuration=lineage.text_hash(prepared.text),
-        project=prepared.text,
-        seed=prepared.project.seed,
-        split=msgspec.to_builtins(prepared.division.rule),
-        git=lineage.commit_of(prepared.folder),
-        python=lineage.python_version(),
-        platform=lineage.platform_name(),
-        libraries=lineage.libraries(),
-    )
+def _positive(prepared: Prepared) -> int:
+    return 1 if prepared.positive is None else prepared.positive
 
 
-def _report(prepared: Prepared, judged: Judged, built: Built, origin: lineage.Lineage) -> ReportInput:
+def _page(prepared: Prepared, judged: Judged, verdict: Verdict, origin: Lineage) -> ReportInput:
     trials = judged.made.trials
     shown = {"split", "project", "configuration", "data"}
     facts = {name: value for name, value in msgspec.to_builtins(origin).items() if name not in shown}
@@ -174,7 +152,7 @@ def _report(prepared: Prepared, judged: Judged, built: Built, origin: lineage.Li
         evaluation=judged.evaluation,
         gates=judged.gates,
         created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
-        description=judged.made.description,
+        description=verdict.description,
         inputs=len(prepared.signature.inputs),
         trained_rows=len(prepared.train),
         search_metric="" if trials is None else trials.metric,
@@ -191,9 +169,9 @@ def _report(prepared: Prepared, judged: Judged, built: Built, origin: lineage.Li
         ],
         findings=[msgspec.convert(msgspec.to_builtins(found), Finding) for found in prepared.checks.findings],
         left_out=prepared.project.left_out,
-        parity=msgspec.to_builtins(built.parity),
+        parity=msgspec.to_builtins(verdict.built.parity),
         lineage={**facts, "data": origin.data},
-        notes=_warnings(judged, built),
+        notes=list(verdict.notes),
     )
 
 
@@ -212,44 +190,21 @@ def _warnings(judged: Judged, built: Built) -> list[str]:
     return found
 
 
-def _summary(judged: Judged, built: Built) -> dict[str, Any]:
-    return {
-        "description": judged.made.description,
-        "primary": PRIMARY[judged.evaluation.task],
-        "metrics": {name: _plain(estimate) for name, estimate in judged.evaluation.metrics.items()},
-        "gates": msgspec.to_builtins(judged.gates),
-        "format": built.format,
-    }
-
-
-def _trained(prepared: Prepared, judged: Judged, built: Built, version: Version, report: Path) -> Trained:
+def _trained(prepared: Prepared, judged: Judged, verdict: Verdict, done: Recorded) -> Trained:
+    built = verdict.built
     return Trained(
-        version=version.ref,
-        passed=judged.passed,
-        description=judged.made.description,
+        version=done.version.ref,
+        passed=verdict.passed,
+        description=verdict.description,
         format=built.format,
         reason=built.reason,
-        metrics={name: _plain(estimate) for name, estimate in judged.evaluation.metrics.items()},
+        metrics=plain(judged.evaluation.metrics),
         gates=msgspec.to_builtins(judged.gates),
         parity=msgspec.to_builtins(built.parity),
         threshold=judged.evaluation.threshold,
         train_rows=len(prepared.train),
         test_rows=len(prepared.test),
-        report=str(report),
-        content_id=version.content_id,
-        warnings=_warnings(judged, built),
+        report="" if done.report is None else str(done.report),
+        content_id=done.version.content_id,
+        warnings=list(verdict.notes),
     )
-
-
-def _plain(estimate: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(estimate)
-    return plain
-
-
-def _write_report(root: Path, version: Version, report: bytes) -> Path:
-    """A copy of the report under a name that a browser opens."""
-    folder = root / REPORTS
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{version.model}-{version.number}.html"
-    path.write_bytes(report)
-    return path

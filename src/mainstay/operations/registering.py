@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,21 @@ import msgspec
 import numpy as np
 
 from mainstay.errors import MainstayError
-from mainstay.models import package as files
 from mainstay.models.answers import Answers
 from mainstay.models.formats.frames import retaken, take
-from mainstay.models.package import Decision, Draft, encoded
-from mainstay.models.packaging import Built
+from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Signature
-from mainstay.operations import lineage
-from mainstay.operations.home import actor, state_of
+from mainstay.operations.home import state_of
+from mainstay.operations.lineage import Lineage, lineage_of
+from mainstay.operations.recording import Verdict, record
 from mainstay.registry.records import Version
+from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
-from mainstay.training.gates import Gate, GateResult, decide, named, parse, passed
-from mainstay.training.metrics import PRIMARY
-from mainstay.training.report import ReportInput, render
+from mainstay.training.gates import Champion, Gate, decide, named, parse
+from mainstay.training.report import ReportInput
 
 
 def register(
@@ -45,49 +43,67 @@ def register(
     folder: Path,
 ) -> Version:
     """As `mainstay.register` says."""
+    model_name(name)
     if (X_test is None) != (y_test is None):
         raise MainstayError("X_test and y_test belong together: give both, or neither.")
-    named_target = target or getattr(y_test, "name", None) or "prediction"
-    built = draft_of(model, X, X_test=X_test, y_test=y_test, target=str(named_target), trusted=trusted)
+    if y_test is None and (gates or slices):
+        raise MainstayError("gates and slices are measured on test rows: give X_test and y_test too.")
+    conditions = [parse(text) for text in gates]
+    named_target = str(target or getattr(y_test, "name", None) or "prediction")
+    decision = _decision(model, threshold, positive)
+    built = draft_of(model, X, X_test=X_test, y_test=y_test, target=named_target, trusted=trusted, decision=decision)
     served = Model.load(built.draft.package(), trusted=trusted)
-    decision = _decision(served.signature, threshold, positive)
-    if decision is not None:
-        built = draft_of(
-            model, X, X_test=X_test, y_test=y_test, target=str(named_target), trusted=trusted, decision=decision
-        )
-        served = Model.load(built.draft.package(), trusted=trusted)
     conditions = [parse(text, served.signature.task) for text in gates]
-    evaluation, results = None, []
+    evaluation = None
     if y_test is not None:
         evaluation = _evaluated(
             served, X=X, X_test=X_test, y_test=y_test, slices=slices, gates=conditions, positive=positive
         )
-        results = decide(conditions, evaluation)
-    draft = _with_attestations(built, model, name, evaluation=evaluation, results=results, folder=folder)
     with Registry.open(state_of(folder)) as registry:
-        return registry.add(
-            name,
-            draft,
-            passed=passed(results),
-            actor=actor(),
-            summary=_summary(model, built, evaluation, results),
+        verdict = Verdict(
+            description=type(model).__name__,
+            built=built,
+            evaluation=evaluation,
+            gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
+            notes=[f"Served as {built.format}: {built.reason}"] if built.reason else [],
         )
+        origin = lineage_of(folder, command="mainstay.register")
+        page = _page(name, verdict, origin)
+        return record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
 
 
-def _decision(signature: Signature, threshold: float | None, positive: Any) -> Decision | None:
+def _champion(registry: Registry, name: str) -> Champion | None:
+    """The deployed version, which is not scored: nobody can say that it was not trained on these test rows. So a gate
+    against it fails closed."""
+    deployment = registry.deployment(name)
+    if deployment is None:
+        return None
+    ref = deployment.version.ref
+    trouble = (
+        f"Whether the champion {ref} was trained on these test rows cannot be known, so the two are not compared: "
+        "leave the gate out, and see mainstay diff."
+    )
+    return Champion(ref=ref, trouble=trouble)
+
+
+def _decision(model: Any, threshold: float | None, positive: Any) -> Decision | None:
+    """The decision that is kept in the package: none where no threshold was given, and the model decides itself."""
     if threshold is None:
         return None
-    if signature.task != "binary":
-        raise MainstayError(f"A threshold belongs to two classes; this is a {signature.task} model.")
-    return Decision(positive=_positive(signature, positive), threshold=threshold)
+    if not 0 < threshold < 1:
+        raise MainstayError(f"threshold = {threshold!r} is no probability: give a number between 0 and 1.")
+    labels = list(getattr(getattr(model, "best_estimator_", model), "classes_", ()))
+    if len(labels) != 2:
+        raise MainstayError("A threshold belongs to a classifier of two classes, which this model is not.")
+    return Decision(positive=_index(labels, positive), threshold=threshold)
 
 
-def _positive(signature: Signature, positive: Any) -> int:
+def _index(labels: Sequence[Any], positive: Any) -> int:
     if positive is None:
         return 1
-    if positive not in signature.labels:
-        raise MainstayError(f"positive = {positive!r} is none of the labels {list(signature.labels)}.")
-    return signature.labels.index(positive)
+    if positive not in labels:
+        raise MainstayError(f"positive = {positive!r} is none of the labels {', '.join(map(repr, labels))}.")
+    return labels.index(positive)
 
 
 def _evaluated(
@@ -98,7 +114,7 @@ def _evaluated(
     truth = _truth(signature, y_test)
     decision = model.spec.decision
     if signature.task == "binary" and decision is None:
-        decision = Decision(positive=_positive(signature, positive), threshold=0.5)
+        decision = Decision(positive=_index(signature.labels, positive), threshold=0.5)
     kept = named(gates)
     columns = sorted({*slices, *kept})
     if unknown := [column for column in columns if column not in frame.columns]:
@@ -131,51 +147,15 @@ def _constant(signature: Signature, truth: Any) -> Answers:
     )
 
 
-def _with_attestations(
-    built: Built, model: Any, name: str, *, evaluation: Evaluation | None, results: list[GateResult], folder: Path
-) -> Draft:
-    origin = lineage.Lineage(
-        at=datetime.now(UTC),
-        actor=actor(),
-        command="mainstay.register",
-        data={},
-        configuration="",
-        project="",
-        seed=0,
-        split={},
-        git=lineage.commit_of(folder),
-        python=lineage.python_version(),
-        platform=lineage.platform_name(),
-        libraries=lineage.libraries(),
+def _page(name: str, verdict: Verdict, origin: Lineage) -> ReportInput | None:
+    if verdict.evaluation is None:
+        return None
+    return ReportInput(
+        model=name,
+        evaluation=verdict.evaluation,
+        gates=list(verdict.gates),
+        created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
+        description=verdict.description,
+        parity=msgspec.to_builtins(verdict.built.parity),
+        notes=list(verdict.notes),
     )
-    attestations = {
-        **built.draft.attestations,
-        files.LINEAGE: encoded(origin),
-        files.ENVIRONMENT: lineage.environment(),
-    }
-    if evaluation is not None:
-        attestations[files.EVALUATION] = encoded(evaluation)
-        attestations[files.REPORT] = render(
-            ReportInput(
-                model=name,
-                evaluation=evaluation,
-                gates=results,
-                created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
-                description=type(model).__name__,
-                parity=msgspec.to_builtins(built.parity),
-                notes=[f"Served as {built.format}: {built.reason}"] if built.reason else [],
-            )
-        )
-    return Draft(built.draft.content, attestations)
-
-
-def _summary(model: Any, built: Built, evaluation: Evaluation | None, results: list[GateResult]) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "description": type(model).__name__,
-        "format": built.format,
-        "gates": msgspec.to_builtins(results),
-    }
-    if evaluation is not None:
-        summary["primary"] = PRIMARY[evaluation.task]
-        summary["metrics"] = msgspec.to_builtins(evaluation.metrics)
-    return summary

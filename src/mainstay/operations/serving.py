@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from mainstay.operations.home import state_of
 from mainstay.operations.trust import trusted_types
 from mainstay.project import FILE, Serve, load
 from mainstay.registry.store import Registry
-from mainstay.serving.logs import logger
+from mainstay.serving.logs import Log, logger
 from mainstay.serving.supervisor import Settings
 from mainstay.serving.supervisor import serve as supervise
 
 
-def serve(folder: Path, *, host: str | None, port: int | None, workers: int | None, trust: Path | None) -> None:
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mainstay serve` says once it takes requests."""
+
+    url: str
+    pid: int
+    versions: list[str]
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    trust: Path | None,
+    with_parent: bool = False,
+    told: Callable[[Serving], None] | None = None,
+) -> None:
     """Serves until SIGINT or SIGTERM; what is not given is as the project file says, where there is one.
 
     Args:
         trust: file of the types that native models may hold; see `trust.trusted_types`.
+        with_parent: end too when standard input is closed.
+        told: called once, when requests are taken.
 
     Raises:
         NoRegistry: nothing was ever registered here.
@@ -35,4 +61,32 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     )
     root = state_of(folder)
     with Registry.open(root, create=False) as registry:
-        supervise(registry, root, settings, trusted=trusted_types(folder, trust), log=logger(human=human))
+        supervise(
+            registry,
+            root,
+            settings,
+            trusted=trusted_types(folder, trust),
+            log=_telling(logger(human=human), told, with_parent=with_parent),
+        )
+
+
+def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: bool) -> Log:
+    """The log, which also tells that the server serves, and from then on watches the parent where it should."""
+
+    def both(kind: str, message: str, **facts: Any) -> None:
+        log(kind, message, **facts)
+        if kind != "serving":
+            return
+        if with_parent:  # not before: until now, a SIGTERM might not have been heard
+            threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
+        if told is not None:
+            told(Serving(url=facts["url"], pid=os.getpid(), versions=list(facts["versions"])))
+
+    return both
+
+
+def _end_with_input() -> None:
+    """The standard input of a server that another program started ends when that program does, however it does."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -11,15 +11,18 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.operations.home import state_of
-from mainstay.operations.making import Made, by_own_function, by_replay, by_search
+from mainstay.operations.making import by_own_function, by_replay, by_search
 from mainstay.operations.preparing import Prepared, prepare
 from mainstay.operations.publishing import Trained, publish
+from mainstay.operations.waiting import Interrupted, first_interrupt_sets
 from mainstay.operations.watching import Silent, Watcher
-from mainstay.project import Search
+from mainstay.project import Project, Search, load
 from mainstay.registry.locks import train_lock
 from mainstay.registry.store import Registry
 
 __all__ = ["Trained", "settings_of", "train"]
+
+ENDING = "ending the search; Ctrl-C once more ends at once"
 
 
 def train(
@@ -39,20 +42,46 @@ def train(
         trials: a fixed number of trials, in place of a budget.
         replay: a version whose winner is fitted again, in place of a search.
         watch: told of progress.
-        stop: set it to end the search and keep the best so far.
+        stop: set it to end the search and keep the best so far; a first SIGINT during a search does that too.
 
     Raises:
         TrainingRuns: another training runs in this project.
+        Interrupted: the search was ended before it had found a model.
         ProjectError, DataError, CheckFailed, SearchFailed, ParityFailed, MachineError, and as `prepare` and `publish`.
     """
-    if budget is not None and trials is not None:
-        raise MainstayError("--budget and --trials both say when the search ends: give one of them.")
     watch, stop = watch or Silent(), stop or threading.Event()
+    project = load(folder)  # first, so that no registry is made where there is no project
+    _check_words(project, budget=budget, trials=trials, replay=replay)
+    settings = settings_of(project.search, budget=budget, trials=trials)
     root = state_of(folder)
     with Registry.open(root) as registry, train_lock(root):
         prepared = prepare(folder, watch=watch)
-        made = _made(prepared, registry, budget=budget, trials=trials, replay=replay, watch=watch, stop=stop)
+        if replay is not None:
+            made = by_replay(prepared, registry, replay, watch=watch)
+        elif project.train is not None:
+            made = by_own_function(prepared, budget=settings.budget, watch=watch)
+        else:
+            return _searched(registry, prepared, settings, watch=watch, stop=stop)
         return publish(registry, prepared, made, command=command_line(), watch=watch)
+
+
+def _searched(
+    registry: Registry, prepared: Prepared, settings: Search, *, watch: Watcher, stop: threading.Event
+) -> Trained:
+    with first_interrupt_sets(stop, lambda: watch.progress(None, ENDING)):
+        made = by_search(prepared, settings, watch=watch, stop=stop)
+        if made.contender is made.baseline:
+            raise Interrupted("Interrupted before a first model was found: nothing is registered.")
+        return publish(registry, prepared, made, command=command_line(), watch=watch)
+
+
+def _check_words(project: Project, *, budget: float | None, trials: int | None, replay: str | None) -> None:
+    if budget is not None and trials is not None:
+        raise MainstayError("--budget and --trials both say when the search ends: give one of them.")
+    if replay is not None and (budget is not None or trials is not None):
+        raise MainstayError("--replay fits one model again and searches for none: leave --budget and --trials out.")
+    if replay is None and project.train is not None and trials is not None:
+        raise MainstayError(f"--trials belongs to a search, but this project has train = {project.train!r}.")
 
 
 def settings_of(search: Search, *, budget: float | None, trials: int | None) -> Search:
@@ -67,21 +96,3 @@ def settings_of(search: Search, *, budget: float | None, trials: int | None) -> 
 def command_line() -> str:
     """The command as it was typed, for the lineage."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _made(
-    prepared: Prepared,
-    registry: Registry,
-    *,
-    budget: float | None,
-    trials: int | None,
-    replay: str | None,
-    watch: Watcher,
-    stop: threading.Event,
-) -> Made:
-    if replay is not None:
-        return by_replay(prepared, registry, replay, watch=watch)
-    if prepared.project.train is not None:
-        return by_own_function(prepared, watch=watch)
-    settings = settings_of(prepared.project.search, budget=budget, trials=trials)
-    return by_search(prepared, settings, watch=watch, stop=stop)

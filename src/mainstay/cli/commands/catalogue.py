@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from mainstay.operations.catalogue import Comparison, Shown
 
-Ref = Annotated[str, typer.Argument(help="A version: credit:1, credit@champion, or credit for its newest.")]
+Ref = Annotated[
+    str, typer.Argument(metavar="VERSION", help="A version: credit:1, credit@champion, or credit for its newest.")
+]
 
 
 @app.command("list")
 def list_versions(
-    model: Annotated[str | None, typer.Argument(help="Only this model's versions.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's versions.")] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
     as_json: Json = False,
@@ -81,7 +83,7 @@ def compare(one: Ref, other: Ref, *, as_json: Json = False) -> None:
 @app.command("alias")
 def alias(
     version: Ref,
-    name: Annotated[str, typer.Argument(help="The alias, such as champion.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The alias, such as champion.")],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
     as_json: Json = False,
@@ -98,7 +100,7 @@ def alias(
 
 @app.command("events")
 def events(
-    model: Annotated[str | None, typer.Argument(help="Only this model's events.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's events.")] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest last.", min=1)] = 50,
     as_json: Json = False,

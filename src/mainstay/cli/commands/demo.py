@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mainstay.cli.app import app
+from mainstay.cli.output import Json, show
 from mainstay.cli.progress import TerminalWatcher
 
 
@@ -18,6 +19,7 @@ def demo(
     port: Annotated[int, typer.Option("--port", help="Port to listen on; a free one where it is taken.")] = 8080,
     budget: Annotated[float, typer.Option("--budget", help="Seconds of search.", min=0.1)] = 20.0,
     once: Annotated[bool, typer.Option("--once", help="End after the requests in place of serving on.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The main job on real data: train, evaluate, register, deploy, serve, and ask the served model.
 
@@ -25,5 +27,6 @@ def demo(
     """
     from mainstay.operations.demo import demo as run  # noqa: PLC0415
 
-    with TerminalWatcher() as watcher:
-        run(folder, port=port, budget=budget, once=once, watch=watcher)
+    with TerminalWatcher(quiet=as_json, notes_are_results=not as_json) as watcher:
+        done = run(folder, port=port, budget=budget, once=once, watch=watcher)
+    show(done, as_json=as_json, human=lambda out: None)

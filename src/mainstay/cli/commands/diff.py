@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @app.command("diff")
 def diff(
-    one: Annotated[str, typer.Argument(help="The version to compare from, such as credit:1.")],
-    other: Annotated[str, typer.Argument(help="The version to compare to, such as credit:2.")],
-    data: Annotated[Path, typer.Argument(help="Rows to ask both: a file of a kind that train reads.")],
+    one: Annotated[str, typer.Argument(metavar="ONE", help="The version to compare from, such as credit:1.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The version to compare to, such as credit:2.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Rows to ask both: a file of a kind that train reads.")],
     *,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Columns to count changes by, separated by commas.")
@@ -34,8 +34,12 @@ def diff(
     """
     from mainstay.operations.diffing import diff as run  # noqa: PLC0415
 
-    found = run(Path.cwd(), one, other, data, slices=slices.split(",") if slices else None, rows=rows)
+    found = run(Path.cwd(), one, other, data, slices=_names(slices), rows=rows)
     show(found, as_json=as_json, human=lambda out: _draw(out, found))
+
+
+def _names(words: str | None) -> list[str] | None:
+    return None if words is None else [name.strip() for name in words.split(",") if name.strip()]
 
 
 def _draw(out: Console, found: Differences) -> None:

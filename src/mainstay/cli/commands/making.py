@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mainstay.cli.app import app
-from mainstay.cli.interrupts import first_interrupt_sets
 from mainstay.cli.output import Json, number, show, table
 from mainstay.cli.progress import TerminalWatcher
 from mainstay.errors import SAID_NO
@@ -37,7 +35,7 @@ Trials = Annotated[
 
 @app.command("init")
 def init(
-    data: Annotated[str, typer.Argument(help="A file, a folder of files, or a database URL.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of files, or a database URL.")],
     *,
     target: Target,
     name: Name = None,
@@ -82,17 +80,16 @@ def train(
     """
     from mainstay.operations.training import train as run  # noqa: PLC0415
 
-    stop = threading.Event()
-    with first_interrupt_sets(stop), TerminalWatcher(quiet=as_json) as watcher:
-        done = run(Path.cwd(), budget=budget, trials=trials, replay=replay, watch=watcher, stop=stop)
-    show(done, as_json=as_json, human=lambda out: _draw_trained(out, done))
+    with TerminalWatcher(quiet=as_json) as watcher:
+        done = run(Path.cwd(), budget=budget, trials=trials, replay=replay, watch=watcher)
+    show(done, as_json=as_json, human=lambda out: _draw_trained(out, done, f"mainstay deploy {done.version}"))
     if not done.passed:
         raise typer.Exit(SAID_NO)
 
 
 @app.command("try")
 def try_out(
-    data: Annotated[str, typer.Argument(help="A file, a folder of files, or a database URL.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of files, or a database URL.")],
     *,
     target: Target,
     name: Name = None,
@@ -106,8 +103,11 @@ def try_out(
     budget: Budget = None,
     trials: Trials = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when the search has ended.")] = False,
+    as_json: Json = False,
 ) -> None:
     """From DATA to a served model in one go: a baseline answers within seconds, better versions replace it live.
 
@@ -121,9 +121,8 @@ def try_out(
     source = source_of(
         data, header=not no_header, columns=columns, separator=separator, quote=quote, encoding=encoding, query=query
     )
-    stop = threading.Event()
-    with first_interrupt_sets(stop), TerminalWatcher() as watcher:
-        run(
+    with TerminalWatcher(quiet=as_json) as watcher:
+        done = run(
             Path.cwd(),
             source,
             target=target,
@@ -135,8 +134,10 @@ def try_out(
             port=port,
             once=once,
             watch=watcher,
-            stop=stop,
         )
+    show(done, as_json=as_json, human=lambda out: _draw_trained(out, done, "mainstay serve"))
+    if not done.passed:
+        raise typer.Exit(SAID_NO)
 
 
 def _draw_initialised(out: Console, done: Initialised) -> None:
@@ -149,7 +150,7 @@ def _draw_initialised(out: Console, done: Initialised) -> None:
     out.print(f"Wrote {done.path}. Next: mainstay train", markup=False)
 
 
-def _draw_trained(out: Console, done: Trained) -> None:
+def _draw_trained(out: Console, done: Trained, following: str) -> None:
     rows = [(name, number(m["value"]), number(m["low"]), number(m["high"])) for name, m in done.metrics.items()]
     table(out, ("metric", "value", "low", "high"), rows, title=f"{done.version}, on {done.test_rows} held-out rows")
     gates = [
@@ -162,6 +163,6 @@ def _draw_trained(out: Console, done: Trained) -> None:
     out.print(f"Model: {done.description}, served as {done.format}. {done.reason}".rstrip(), markup=False)
     out.print(f"Report: {done.report}", markup=False)
     if done.passed:
-        out.print(f"Next: mainstay deploy {done.version}", markup=False)
+        out.print(f"Next: {following}", markup=False)
     else:
         out.print(f"{done.version} did not pass: it is kept for inspection and cannot be deployed.", markup=False)

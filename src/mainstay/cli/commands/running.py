@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mainstay.cli.app import app
 from mainstay.cli.output import Json, show
 
+if TYPE_CHECKING:
+    from mainstay.operations.serving import Serving
+
 
 @app.command("deploy")
 def deploy(
-    version: Annotated[str, typer.Argument(help="The version to serve, such as credit:1.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version to serve, such as credit:1.")],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
     override: Annotated[
@@ -54,6 +57,16 @@ def serve(
         Path | None,
         typer.Option("--trust", help="File of type names, one a line, that models in native formats may hold."),
     ] = None,
+    with_parent: Annotated[
+        bool,
+        typer.Option(
+            "--with-parent",
+            help="End when standard input is closed, as it is when the program that started the server ends.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output once requests are taken.")
+    ] = False,
 ) -> None:
     """Serve the deployed versions over HTTP until Ctrl-C or SIGTERM.
 
@@ -61,4 +74,8 @@ def serve(
     """
     from mainstay.operations.serving import serve as run  # noqa: PLC0415
 
-    run(Path.cwd(), host=host, port=port, workers=workers, trust=trust)
+    def told(serving: Serving) -> None:
+        if as_json:
+            show(serving, as_json=True, human=lambda out: None)
+
+    run(Path.cwd(), host=host, port=port, workers=workers, trust=trust, with_parent=with_parent, told=told)
