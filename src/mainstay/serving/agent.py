@@ -1,14 +1,15 @@
 """The agent of a machine: follows the registry, places versions, writes the routing table, and says what is served.
 
-One step at a time, called every moment by the supervisor: nothing in it waits.
+It runs in a thread of its own, one step after the other: a registry that takes its time keeps nobody else waiting.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -19,11 +20,17 @@ from mainstay.registry.blobs import FolderBlobs
 from mainstay.registry.ids import new_id
 from mainstay.registry.records import Deployment, Member, Version
 from mainstay.serving.hosts import Hosts
-from mainstay.serving.logs import Log
-from mainstay.serving.routing import Placed, Route, Table, acknowledgements, write_table
+from mainstay.serving.logs import Log, place_of
+from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledgements, write_table
 
+STEP = 0.1
+"""Seconds between two steps."""
 BEAT_EVERY = 1.0
 """Seconds between two beats without news."""
+FIRST_TABLE_WITHIN = 20.0
+"""Seconds that the first table waits for hosts: after that, the versions without one answer, and the others follow."""
+LEAVE_WITHIN = 10.0
+"""Seconds that the end of a server waits for a step that is under way."""
 IN_WORKER = "onnx"
 
 
@@ -39,105 +46,136 @@ class Facts(Protocol):
     def leave(self, member_id: str) -> None: ...
 
 
+class NoHost(MainstayError):
+    """A version's host process could not be brought up."""
+
+
 class Agent:
     """Follows a registry for the workers of one server."""
 
-    def __init__(self, registry: Facts, run: Path, *, url: str, trusted: Sequence[str], log: Log) -> None:
+    def __init__(self, registry: Facts, run: Path, *, url: str, trusted: Sequence[str], human: bool, log: Log) -> None:
         self.registry, self.run, self.url, self.log = registry, run, url, log
-        self.hosts = Hosts(registry.blobs.root, trusted=trusted, log=log)
+        self.hosts = Hosts(run, registry.blobs.root, trusted=trusted, human=human, log=log)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
-        self.generation: int | None = None
-        """The generation of the table that is written."""
+        self.workers: frozenset[int] = frozenset()
+        """Process ids of the workers that live, as the supervisor says."""
+        self.table: Table | None = None
+        """As it was written last."""
+        self._begun = time.monotonic()
+        self._looked: tuple[int, int] | None = None
         self._errors: dict[str, str] = {}
-        self._placed: dict[str, Placed] = {}
-        self._routes: dict[str, str] = {}
+        self._deployed: set[str] = set()
         self._said: tuple[int, dict[str, str]] | None = None
         self._beat_at = 0.0
-        self._away = False
+        self._trouble = ""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="agent", daemon=True)
 
-    def step(self, workers: Collection[int]) -> None:
-        """Brings the table up to the registry, and the registry up to the workers (given by process id).
-
-        A registry that cannot be reached stops nothing: the workers go on with the table they have.
-        """
-        self.hosts.look_after()
-        try:
-            self._follow()
-            self._report(workers)
-        except MachineError as error:
-            if not self._away:
-                self.log("registry_away", f"The registry cannot be reached; serving goes on: {error}", level="error")
-            self._away = True
-        else:
-            self._away = False
-
-    def serving(self) -> list[str]:
-        """The versions of the table, in order."""
-        return sorted(self._routes.values())
+    def start(self) -> None:
+        """Takes its first step now, in the caller's thread, and the others in its own."""
+        self.step()
+        self._thread.start()
 
     def close(self) -> None:
-        """Ends the hosts and leaves the registry."""
+        """Takes no more steps, ends the hosts and leaves the registry."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join(LEAVE_WITHIN)
         self.hosts.close()
         try:
             self.registry.leave(self.id)
         except MachineError as error:
             self.log("registry_away", f"The registry was not told of the end: {error}", level="error")
 
+    def serving(self) -> list[str]:
+        """The versions of the table, in order."""
+        return [] if self.table is None else sorted(route.stable for route in self.table.routes.values())
+
+    def step(self) -> None:
+        """Brings the table up to the registry, and the registry up to the workers.
+
+        A registry that cannot be reached stops nothing: the workers go on with the table they have.
+        """
+        trouble = ""
+        try:
+            self.hosts.look_after()
+            self._follow()
+            self._report()
+        except MachineError as error:
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - a fault of the agent's must not end what answers
+            trouble = f"The agent failed with {place_of(error)}."
+        if trouble and trouble != self._trouble:
+            self.log("registry_away", f"The registry cannot be followed; serving goes on: {trouble}", level="error")
+        self._trouble = trouble
+
+    def _go_on(self) -> None:
+        while not self._over.wait(STEP):
+            self.step()
+
     def _follow(self) -> None:
-        generation = self.registry.generation()
-        if generation == self.generation:
+        """Writes a new table where the registry or the hosts have changed."""
+        looked = self.registry.generation(), self.hosts.changes
+        if looked == self._looked:
             return
-        routes: dict[str, str] = {}
-        placed: dict[str, Placed] = {}
+        before = self.table or Table(generation=0, blobs=str(self.registry.blobs.root))
+        routes: dict[str, Route] = {}
+        versions: dict[str, Placed] = {}
         errors: dict[str, str] = {}
-        for deployment in self.registry.deployments():
-            version, model = deployment.version, deployment.model
+        pending, deployments = False, self.registry.deployments()
+        for deployment in deployments:
+            model, placed = deployment.model, None
             try:
-                found = self._place(version)
+                placed = self._place(deployment.version)
+                pending |= placed is None
+            except MachineError:
+                raise  # of the registry, not of the version
             except MainstayError as error:
                 errors[model] = str(error)
-                present = self._routes.get(model)
-                if present is not None:
-                    routes[model], placed[present] = present, self._placed[present]
-                continue
-            if found is None:
-                return  # a host is still starting: the table is written once it is ready, or has failed
-            routes[model], placed[version.ref] = version.ref, found
-        write_table(
-            self.run,
-            Table(
-                generation=generation,
-                blobs=str(self.registry.blobs.root),
-                routes={model: Route(stable=ref) for model, ref in routes.items()},
-                versions=placed,
-            ),
+            if placed is None and model in before.routes:
+                placed = before.versions[before.routes[model].stable]  # goes on answering
+            if placed is not None:
+                routes[model], versions[placed.version] = Route(stable=placed.version), placed
+        if pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
+            return
+        table = Table(
+            generation=before.generation if pending else looked[0],
+            blobs=before.blobs,
+            routes=routes,
+            versions=versions,
+            edition=before.edition + 1,
         )
-        self.hosts.keep({ref for ref, place in placed.items() if place.socket is not None})
-        self.generation, self._routes, self._placed, self._errors = generation, routes, placed, errors
-        self.log("routed", f"Generation {generation}: {', '.join(self.serving()) or 'nothing is deployed'}.")
+        write_table(self.run, table)
+        self.table, self._errors, self._looked = table, errors, looked
+        self._deployed = {deployment.version.ref for deployment in deployments}
+        self.log("routed", f"Generation {looked[0]}: {', '.join(self.serving()) or 'nothing is deployed'}.")
 
     def _place(self, version: Version) -> Placed | None:
         """Where a version runs; None while its host is starting.
 
         Raises:
-            MainstayError: it cannot run here, and why.
+            NoHost: its host process cannot be brought up, and why.
+            PackageCorrupt: its list of files is damaged.
         """
-        if version.ref in self._placed and version.ref in self._routes.values():
-            return self._placed[version.ref]
+        if self.table is not None and version.ref in self.table.versions:
+            return self.table.versions[version.ref]
         manifest: Manifest = self.registry.package(version).manifest
         if version.format == IN_WORKER:
             return Placed(version=version.ref, manifest=manifest)
         state, told = self.hosts.ensure(version.ref, manifest)
         if state == "failed":
-            self.hosts.keep({ref for ref, place in self._placed.items() if place.socket is not None})
-            raise MachineError(told)
+            raise NoHost(told)
         return None if state == "starting" else Placed(version=version.ref, manifest=manifest, socket=told)
 
-    def _report(self, workers: Collection[int]) -> None:
+    def _report(self) -> None:
         """Beats, with the newest generation that all workers serve, at once where that is news."""
+        workers = self.workers
         said = [each for each in acknowledgements(self.run) if each.pid in workers]
-        generation = min((each.generation for each in said), default=0) if len(said) == len(workers) else 0
+        everyone = bool(workers) and len(said) == len(workers)
+        if everyone:
+            self._end_hosts(said)
+        generation = min(each.generation for each in said) if everyone else 0
         errors = dict(self._errors)
         for each in said:
             errors |= each.errors
@@ -156,3 +194,9 @@ class Agent:
             )
         )
         self._said, self._beat_at = (generation, errors), now
+
+    def _end_hosts(self, said: Sequence[Acknowledgement]) -> None:
+        """Ends the hosts that nobody is routed to any more, once no worker can still be following an older table."""
+        if self.table is None or any(each.edition != self.table.edition for each in said):
+            return
+        self.hosts.keep(self._deployed | self.table.versions.keys())

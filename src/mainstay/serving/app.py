@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from mainstay.errors import MachineError, MainstayError, did_you_mean
+from mainstay.models.signature import InputError
 from mainstay.serving import metrics, openapi
 from mainstay.serving.bodies import BadBody, valid_id
-from mainstay.serving.bounded import NoBody, TooLarge, TooSlow, body_of
+from mainstay.serving.bounded import BodyReader, NoBody, TooLarge, TooSlow
 from mainstay.serving.follower import Follower
 from mainstay.serving.ids import new_id
-from mainstay.serving.logs import Log
+from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.pages import HEADERS, pages
 from mainstay.serving.routing import acknowledgements
 
+T = TypeVar("T")
 Headers = list[tuple[str, str]]
 
 JSON_HEADERS: Headers = [("content-type", "application/json"), ("x-content-type-options", "nosniff")]
 TEXT_HEADERS: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8")]
 ACCEPTED = ("application/json", "application/x-www-form-urlencoded", "text/json")
 """Content types of a JSON body; the second is what a bare `curl -d` says of anything."""
+LONG_BODY = 65_536
+"""Bytes of a body that is read, and answered, in a thread: it would keep the event loop too long."""
+_AGAIN, _CLOSE = ("retry-after", "1"), ("connection", "close")
 _encode = msgspec.json.Encoder().encode
 _MODELS = "/models/"
 _PREDICT = "/predict"
@@ -58,18 +65,29 @@ class Problem(MainstayError):
         super().__init__(message)
 
 
+@dataclass(frozen=True)
+class Target:
+    """What answers at a path."""
+
+    loaded: Loaded
+    counted: metrics.Counted
+
+
 class App:
     """The routes of a worker."""
 
     def __init__(self, follower: Follower, slots: metrics.Slots, *, run: Path, max_body: int, log: Log) -> None:
-        self.follower, self.run, self.max_body, self.log = follower, run, max_body, log
+        self.follower, self.run, self.log = follower, run, log
+        self.reader = BodyReader(at_most=max_body)
         self.draining = False
         self._slots = slots
         self._counted: dict[str, metrics.Counted] = {}
         self._nobody = metrics.Counted(slots, "", "")
         self._in_flight = slots.place(metrics.IN_FLIGHT)
         self._pages = pages()
-        self._openapi: tuple[int, bytes] = (-1, b"")
+        self._serving: Mapping[str, Loaded] | None = None
+        self._targets: dict[str, Target] = {}
+        self._openapi = b""
         self._gets: Mapping[str, Callable[[], tuple[int, Headers, bytes]]] = {
             "/models": self._models,
             "/healthz": self._health,
@@ -88,75 +106,108 @@ class App:
             status, headers, body = self._get(scope.method, path)
         except Problem as problem:
             status, headers, body = problem.status, [*JSON_HEADERS, *problem.headers], _told(str(problem))
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
+            status, headers, body = 500, JSON_HEADERS, self._fault(error)
         proto.response_bytes(status, headers, b"" if scope.method == "HEAD" else body)
 
     # Predictions
 
     async def _predict(self, scope: Scope, proto: Proto, path: str) -> None:
-        self._slots.add(self._in_flight, 1.0)
-        loaded: Loaded | None = None
-        rows, headers, begun = 0, JSON_HEADERS, time.perf_counter()
+        slots, in_flight, begun = self._slots, self._in_flight, perf_counter()
+        slots.add(in_flight, 1.0)
+        counted, rows, headers = self._nobody, 0, JSON_HEADERS
         try:
-            loaded = self._asked(scope.method, path)
+            target = self._asked(scope.method, path)
+            loaded, counted = target.loaded, target.counted
             given = scope.headers
             _check_type(given.get("content-type"))
-            body = await body_of(proto, given.get("content-length"), at_most=self.max_body)
-            begun = time.perf_counter()
-            asked = loaded.bodies.read(body)
+            body = await self.reader.read(proto, given.get("content-length"))
+            begun = perf_counter()
+            long = len(body) > LONG_BODY
+            asked = await self._aside(loaded.bodies.read, body) if long else loaded.bodies.read(body)
             rows = len(asked.cells)
-            place = loaded.place
-            answers = place.now(asked.cells)
+            answers = loaded.place.now(asked.cells)
             if answers is None:
-                answers = await place.later(asked.cells)
+                answers = await loaded.place.later(asked.cells)
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
-            status, reply = 200, loaded.replies.write(answers, single=asked.single, identity=identity)
-        except Problem as problem:
-            status, reply, headers = problem.status, _told(str(problem)), [*JSON_HEADERS, *problem.headers]
-        except BadBody as bad:
-            status, reply = 400, _told(str(bad), field=bad.field, row=bad.row)
-        except TooLarge as large:
-            status, reply, headers = 413, _told(str(large)), [*JSON_HEADERS, ("connection", "close")]
-        except TooSlow as slow:
-            status, reply, headers = 408, _told(str(slow)), [*JSON_HEADERS, ("connection", "close")]
+            write = partial(loaded.replies.write, answers, single=asked.single, identity=identity)
+            status, reply = 200, await self._aside(write) if long else write()
         except NoBody:
-            self._slots.add(self._in_flight, -1.0)
+            slots.add(in_flight, -1.0)
             return  # nobody is there to be answered
-        except MachineError as error:
-            status, reply, headers = 503, _told(str(error)), [*JSON_HEADERS, ("retry-after", "1")]
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection or the worker along
-            self.log("fault", f"A request failed with {type(error).__name__}.", level="error", error=repr(error)[:300])
-            status, reply = 500, _told("The server failed on this request; its log says more.")
+        except Exception as error:  # noqa: BLE001 - every error has an answer
+            status, headers, reply = self._refusal(error)
+        slots.add(in_flight, -1.0)
+        counted.answered(status, rows=rows, seconds=perf_counter() - begun)
         proto.response_bytes(status, headers, reply)
-        self._slots.add(self._in_flight, -1.0)
-        self._count(loaded).answered(status, rows=rows, seconds=time.perf_counter() - begun)
 
-    def _asked(self, method: str, path: str) -> Loaded:
+    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
+        """Does what takes long in a thread, so that the others are answered meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self.follower.pool, work, *given)
+
+    def _refusal(self, error: Exception) -> tuple[int, Headers, bytes]:
+        match error:
+            case Problem():
+                status, more, body = error.status, error.headers, _told(str(error))
+            case BadBody():
+                status, more, body = 400, [], _told(str(error), field=error.field, row=error.row)
+            case InputError():  # the model's own word, where it has a process of its own
+                status, more, body = 400, [], _told(str(error), field=error.column, row=error.row)
+            case TooLarge():
+                status, more, body = 413, [_CLOSE], _told(str(error))
+            case TooSlow():
+                status, more, body = 408, [_CLOSE], _told(str(error))
+            case MachineError():
+                status, more, body = 503, [_AGAIN], _told(str(error))
+            case _:
+                status, more, body = 500, [], self._fault(error)
+        return status, [*JSON_HEADERS, *more], body
+
+    def _fault(self, error: Exception) -> bytes:
+        self.log("fault", f"A request failed with {place_of(error)}.", level="error")
+        return _told("The server failed on this request; its log says where.")
+
+    def _asked(self, method: str, path: str) -> Target:
         if method != "POST":
             raise Problem(405, f"{path[:100]} takes POST.", headers=[("allow", "POST")])
         serving = self.follower.serving
-        if path == _PREDICT:
-            if len(serving) == 1:
-                return next(iter(serving.values()))
-            if not serving:
-                raise Problem(503, "No model is deployed: run mainstay deploy VERSION.", headers=[("retry-after", "1")])
-            named = ", ".join(f"/models/{name}/predict" for name in sorted(serving))
+        if serving is not self._serving:
+            self._learn(serving)
+        target = self._targets.get(path)
+        if target is not None:
+            return target
+        if path != _PREDICT:
+            self._missing(path[len(_MODELS) : -len(_PREDICT)])
+        names = sorted(self.follower.names)
+        if len(names) > 1:
+            named = ", ".join(f"/models/{name}/predict" for name in names)
             raise Problem(404, f"Several models are deployed: say which, at one of {named}.")
-        return self._model(path[len(_MODELS) : -len(_PREDICT)])
+        if names:
+            self._missing(names[0])
+        raise Problem(503, "No model is deployed: run mainstay deploy VERSION.", headers=[_AGAIN])
 
-    def _model(self, name: str) -> Loaded:
+    def _learn(self, serving: Mapping[str, Loaded]) -> None:
+        """Notes what answers where, so that a request need not work it out."""
+        targets = {}
+        for name, loaded in serving.items():
+            counted = self._counted.get(loaded.version)
+            if counted is None:
+                counted = self._counted[loaded.version] = metrics.Counted(self._slots, name, loaded.version)
+            targets[f"{_MODELS}{name}{_PREDICT}"] = Target(loaded, counted)
+        # With one model alone its name can be left out.
+        if len(targets) == len(self.follower.names) == 1:
+            targets[_PREDICT] = next(iter(targets.values()))
+        self._targets, self._serving = targets, serving
+        self._openapi = _encode(openapi.document(serving.values()))
+
+    def _missing(self, name: str) -> NoReturn:
+        """Says why a model does not answer."""
+        if name in self.follower.names:
+            why = self.follower.errors.get(name, "it is being loaded.")
+            raise Problem(503, f"Model {name!r} does not answer: {why}", headers=[_AGAIN])
         serving = self.follower.serving
-        if name in serving:
-            return serving[name]
         hint = did_you_mean(name, serving) or (f" Deployed: {', '.join(sorted(serving))}." if serving else "")
         raise Problem(404, f"No model {name[:100]!r} is deployed.{hint}")
-
-    def _count(self, loaded: Loaded | None) -> metrics.Counted:
-        if loaded is None:
-            return self._nobody
-        counted = self._counted.get(loaded.version)
-        if counted is None:
-            counted = self._counted[loaded.version] = metrics.Counted(self._slots, loaded.model, loaded.version)
-        return counted
 
     # What is asked with GET
 
@@ -180,7 +231,9 @@ class App:
         return 200, JSON_HEADERS, _encode({"models": listed})
 
     def _one_model(self, name: str) -> tuple[int, Headers, bytes]:
-        loaded = self._model(name)
+        loaded = self.follower.serving.get(name)
+        if loaded is None:
+            self._missing(name)
         document = {
             "name": loaded.model,
             "version": _number(loaded.version),
@@ -205,11 +258,9 @@ class App:
         return 200, TEXT_HEADERS, metrics.scraped(self.run / metrics.FOLDER, pids).encode()
 
     def _description(self) -> tuple[int, Headers, bytes]:
-        changes, known = self._openapi
-        if changes != self.follower.changes:
-            known = _encode(openapi.document(self.follower.serving.values()))
-            self._openapi = (self.follower.changes, known)
-        return 200, JSON_HEADERS, known
+        if self.follower.serving is not self._serving:
+            self._learn(self.follower.serving)
+        return 200, JSON_HEADERS, self._openapi
 
 
 def _check_type(content_type: str | None) -> None:
@@ -243,5 +294,5 @@ async def follow(app: App) -> None:
         try:
             await app.follower.keep_up()
         except Exception as error:  # noqa: BLE001 - what answers must go on answering
-            app.log("fault", f"Following the routing table failed: {error!r}", level="error")
+            app.log("fault", f"Following the routing table failed with {place_of(error)}.", level="error")
             await asyncio.sleep(1.0)

@@ -33,25 +33,55 @@ class NoBody(Exception):
     """The client closed its side before the body was whole."""
 
 
-async def body_of(proto: Any, length: str | None, *, at_most: int) -> bytes:
-    """The whole body of a request.
+class BodyReader:
+    """Reads the bodies of one event loop.
 
-    Raises:
-        TooLarge: more than `at_most` bytes, whether announced or not; memory stays bounded.
-        TooSlow: not whole within `WITHIN` seconds.
-        NoBody: the client is gone.
+    One clock watches them all: a timer a request would cost more than most answers do.
     """
-    try:
-        if length is not None and length.isdigit() and int(length) <= at_most:
-            # Whether all has come already is not known, and a timer costs less than the answer.
-            async with asyncio.timeout(WITHIN):
+
+    def __init__(self, *, at_most: int, within: float = WITHIN) -> None:
+        """`at_most` in bytes, `within` in seconds."""
+        self._at_most, self._within = at_most, within
+        self._begun: dict[asyncio.Task[Any], float] = {}
+        self._given_up: set[asyncio.Task[Any]] = set()
+
+    async def watch(self) -> None:
+        """Gives up on bodies that are late; runs for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._within / 30)
+            late = loop.time() - self._within
+            for task in [task for task, begun in self._begun.items() if begun < late]:
+                self._begun[task] = float("inf")  # once is enough
+                self._given_up.add(task)
+                task.cancel()
+
+    async def read(self, proto: Any, length: str | None) -> bytes:
+        """The whole body of a request; `length` is what its header says.
+
+        Raises:
+            TooLarge: more bytes than the bound, whether announced or not; memory stays bounded.
+            TooSlow: not whole in time.
+            NoBody: the client is gone.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._begun[task] = task.get_loop().time()
+        try:
+            # A request of both an announced length and chunks arrives here as one of chunks.
+            if length is not None and length.isdigit() and int(length) <= self._at_most:
                 return await proto()  # type: ignore[no-any-return] # granian says bytes
-        async with asyncio.timeout(WITHIN):
-            return await _counted(proto.__aiter__(), at_most)
-    except TimeoutError:
-        raise TooSlow(f"The body was not whole within {WITHIN:g} s.") from None
-    except ProtocolClosed:
-        raise NoBody from None
+            return await _counted(proto.__aiter__(), self._at_most)
+        except ProtocolClosed:
+            raise NoBody from None
+        except asyncio.CancelledError:
+            if task not in self._given_up:
+                raise
+            self._given_up.discard(task)
+            task.uncancel()
+            raise TooSlow(f"The body was not whole within {self._within:g} s.") from None
+        finally:
+            del self._begun[task]
 
 
 async def _counted(chunks: AsyncIterator[bytes], at_most: int) -> bytes:

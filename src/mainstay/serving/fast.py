@@ -185,19 +185,22 @@ def _converter(column: Column, missing: frozenset[str]) -> Callable[[Any], Any] 
 
 
 def _codes(column: Column, missing: frozenset[str]) -> Callable[[Any], float]:
-    codes: dict[str | int | None, float] = {}
-    for code, category in enumerate(column.categories):
-        codes[category] = float(code)
-        if re.fullmatch(r"-?[0-9]{1,15}", category) and str(int(category)) == category:
-            codes[int(category)] = float(code)
-    if column.nullable:
-        codes.update(dict.fromkeys((None, *missing), math.nan))
-        return lambda value: codes.get(value, UNSEEN)
+    codes = {category: float(code) for code, category in enumerate(column.categories)}
+    texts = {category: code for category, code in codes.items() if category not in missing}
+    nullable, closed = column.nullable, column.closed
 
-    def convert(value: str | int) -> float:
-        if value in missing:
+    def convert(value: str | int | None) -> float:
+        code = texts.get(value)  # type: ignore[arg-type] # an integer, or None, is just not in it
+        if code is not None:
+            return code
+        if value is None or value in missing:
+            if nullable:
+                return math.nan
             raise _GivesUp
-        return codes.get(value, UNSEEN)
+        code = codes.get(str(value)) if isinstance(value, int) else None
+        if code is None and closed:
+            raise _GivesUp
+        return UNSEEN if code is None else code
 
     return convert
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mainstay.errors import MainstayError
-from mainstay.serving.logs import Log
+from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded, load
 from mainstay.serving.routing import Acknowledgement, Table, acknowledge, mark, read_table
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the table."""
 LET_GO_AFTER = 5.0
-"""Seconds after which a replaced version is let go of: whoever asked it has had its answer."""
+"""Seconds after which a replaced version is let go of, once its last requests have their answers."""
+FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
+"""Seconds until a version that could not be loaded is tried again; twice as long each time."""
 
 
 class Follower:
@@ -26,28 +29,22 @@ class Follower:
         self.run, self.worker, self.log = run, worker, log
         self.serving: Mapping[str, Loaded] = {}
         """By model; replaced as a whole, so that a request sees one state."""
-        self.changes = 0
-        """Grows whenever `serving` does."""
-        self.errors: dict[str, str] = {}
-        self.generation: int | None = None
+        self.names: frozenset[str] = frozenset()
+        """The models of the table, whether they answer or not."""
+        self.errors: Mapping[str, str] = {}
+        """By model, why the version that is deployed does not answer here."""
+        self.table: Table | None = None
+        """The table that was followed last."""
+        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="model")
+        """For what would keep the event loop too long."""
         self._mark: tuple[int, int] | None = None
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="model")
+        self._retry_at, self._pause = float("inf"), FIRST_RETRY
         self._letting_go: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
         """Whether a table was followed, and something answers."""
-        return self.generation is not None and bool(self.serving)
-
-    async def catch_up(self) -> None:
-        """Follows the table if it changed since the last look."""
-        now = mark(self.run)
-        if now is None or now == self._mark:
-            return
-        table = read_table(self.run)
-        self._mark = now
-        if table is not None:
-            await self._follow(table)
+        return bool(self.serving)
 
     async def keep_up(self) -> None:
         """Follows the table for ever."""
@@ -55,36 +52,60 @@ class Follower:
             await self.catch_up()
             await asyncio.sleep(LOOK_EVERY)
 
+    async def catch_up(self) -> None:
+        """Follows the table if it changed since the last look, or if something in it is to be tried again."""
+        now = mark(self.run)
+        if now is not None and now != self._mark:
+            table = read_table(self.run)
+            self._mark, self._pause = now, FIRST_RETRY
+            if table is not None:
+                await self._follow(table)
+        elif self.table is not None and time.monotonic() >= self._retry_at:
+            self._pause = min(self._pause * 2, LONGEST_RETRY)
+            await self._follow(self.table)
+
     async def _follow(self, table: Table) -> None:
-        serving: dict[str, Loaded] = {}
-        errors: dict[str, str] = {}
-        for name, route in table.routes.items():
-            present = self.serving.get(name)
-            placed = table.versions[route.stable]
-            if present is not None and present.version == route.stable and present.socket == placed.socket:
-                serving[name] = present
-                continue
-            try:
-                serving[name] = await load(placed, Path(table.blobs), self._pool)
-                self.log("loaded", f"{route.stable} answers.", version=route.stable, worker=self.worker)
-            except (MainstayError, OSError) as error:
-                errors[name] = str(error)
-                self.log("refused", f"{route.stable} does not answer: {error}", level="error", version=route.stable)
-                if present is not None:
-                    serving[name] = present
-        before, self.serving = self.serving, serving
-        self.changes += 1
-        self.errors, self.generation = errors, table.generation
+        """Brings each model to the version of the table, all at once; one that fails leaves the others alone."""
+        self.names = frozenset(table.routes)
+        self._replace({name: loaded for name, loaded in self.serving.items() if name in table.routes})
+        refused = await asyncio.gather(*(self._bring(name, table) for name in table.routes))
+        errors = {name: why for name, why in zip(table.routes, refused, strict=True) if why is not None}
+        self.errors, self.table = errors, table
+        self._retry_at = time.monotonic() + self._pause if errors else float("inf")
         acknowledge(
             self.run,
             Acknowledgement(
                 worker=self.worker,
                 pid=os.getpid(),
+                edition=table.edition,
                 generation=table.generation,
-                serving={name: loaded.version for name, loaded in serving.items()},
+                serving={name: loaded.version for name, loaded in self.serving.items()},
                 errors=errors,
             ),
         )
+
+    async def _bring(self, name: str, table: Table) -> str | None:
+        """Has a model answered by its version of the table; else why not, and the one before goes on."""
+        placed = table.versions[table.routes[name].stable]
+        present = self.serving.get(name)
+        if present is not None and (present.version, present.socket) == (placed.version, placed.socket):
+            return None
+        try:
+            loaded = await load(placed, Path(table.blobs), self.pool)
+        except (MainstayError, OSError) as error:
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one version must not touch the others
+            why = f"It cannot be loaded: {place_of(error)}."
+        else:
+            self._replace({**self.serving, name: loaded})
+            self.log("loaded", f"{placed.version} answers.", version=placed.version, worker=self.worker)
+            return None
+        if self.errors.get(name) != why:
+            self.log("refused", f"{placed.version} does not answer: {why}", level="error", version=placed.version)
+        return why
+
+    def _replace(self, serving: Mapping[str, Loaded]) -> None:
+        before, self.serving = self.serving, serving
         for loaded in before.values():
             if loaded not in serving.values():
                 task = asyncio.create_task(_let_go(loaded))

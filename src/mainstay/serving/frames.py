@@ -26,17 +26,19 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     """Rows to answer; `numbers` is float64, row by row."""
 
     id: int
-    rows: int
+    shape: tuple[int, int]
+    """Rows and inputs: of no rows, the bytes cannot tell the inputs."""
     numbers: bytes
     texts: dict[int, list[str | None]]
 
     @classmethod
     def of(cls, identity: int, cells: Cells) -> Ask:
         texts = {index: list(values) for index, values in cells.texts.items()}
-        return cls(identity, len(cells), np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes(), texts)
+        rows, inputs = cells.numbers.shape
+        return cls(identity, (rows, inputs), np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes(), texts)
 
     def cells(self) -> Cells:
-        numbers = np.frombuffer(self.numbers, dtype="<f8").reshape(self.rows, -1)
+        numbers = np.frombuffer(self.numbers, dtype="<f8").reshape(self.shape)
         return Cells(numbers.astype(np.float64), self.texts)
 
 
@@ -44,17 +46,20 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     """The answers to an `Ask`, or why there are none."""
 
     id: int
-    rows: int = 0
+    shape: tuple[int, int] = (0, 0)
+    """Rows, and probabilities a row."""
     values: bytes | None = None
     labels: bytes | None = None
     probabilities: bytes | None = None
     error: str | None = None
+    refused: bool = False
+    """Whether the error is the caller's: rows that the model does not take."""
 
     @classmethod
     def of(cls, identity: int, answers: Answers) -> Told:
         return cls(
             identity,
-            len(answers),
+            (len(answers), 0 if answers.probabilities is None else answers.probabilities.shape[1]),
             _bytes(answers.values, "<f8"),
             _bytes(answers.labels, "<i8"),
             _bytes(answers.probabilities, "<f8"),
@@ -65,7 +70,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
         return Answers(
             values=_array(self.values, "<f8"),
             labels=_array(self.labels, "<i8"),
-            probabilities=None if probabilities is None else probabilities.reshape(self.rows, -1),
+            probabilities=None if probabilities is None else probabilities.reshape(self.shape),
         )
 
 

@@ -9,8 +9,10 @@ import msgspec
 
 from mainstay.errors import MachineError
 from mainstay.models.answers import Answers
-from mainstay.models.signature import Cells
+from mainstay.models.signature import Cells, InputError
 from mainstay.serving.frames import Ask, Told, framed, next_frame
+
+Waiting = dict[int, asyncio.Future[Answers]]
 
 
 class HostGone(MachineError):
@@ -24,22 +26,29 @@ class HostClient:
         """`timeout` is how many seconds an answer may take."""
         self._socket, self._version, self._timeout = socket, version, timeout
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Answers]] = {}
+        self._waiting: Waiting = {}
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._waiting)
 
     async def answer(self, cells: Cells) -> Answers:
         """The host's answers for rows.
 
         Raises:
             HostGone: no host, a lost one, or one that does not answer in time.
+            InputError: the model does not take these rows.
         """
         identity = next(self._ids)
         future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        waiting: Waiting = {}
         try:
-            writer = await self._connected()
-            self._waiting[identity] = future
+            writer, waiting = await self._connected()
+            waiting[identity] = future
             writer.write(framed(Ask.of(identity, cells)))
             await writer.drain()
             return await asyncio.wait_for(future, self._timeout)
@@ -48,40 +57,42 @@ class HostClient:
         except OSError as error:
             raise self._gone("cannot be reached") from error
         finally:
-            self._waiting.pop(identity, None)
+            waiting.pop(identity, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # seen, also where the connection broke in the midst of sending
 
     async def close(self) -> None:
-        """Lets go of the connection."""
+        """Lets go of the connection, once those who wait have had their answers."""
+        while self._waiting:
+            await asyncio.sleep(0.05)  # ends, for each of them waits no longer than the timeout
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
 
-    async def _connected(self) -> asyncio.StreamWriter:
+    async def _connected(self) -> tuple[asyncio.StreamWriter, Waiting]:
         async with self._connecting:
             if self._writer is None or self._writer.is_closing():
                 reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(self._socket), 5.0)
-                self._writer = writer
-                self._listening = asyncio.create_task(self._listen(reader, writer))
-            return self._writer
+                self._writer, self._waiting = writer, {}
+                self._listening = asyncio.create_task(self._listen(reader, writer, self._waiting))
+            return self._writer, self._waiting
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: Waiting) -> None:
         try:
             while True:
                 told = msgspec.msgpack.decode(await next_frame(reader), type=Told)
-                future = self._waiting.pop(told.id, None)
+                future = waiting.get(told.id)
                 if future is None or future.done():
                     continue  # its caller is gone
-                if told.error is not None:
-                    future.set_exception(HostGone(told.error))
-                else:
+                if told.error is None:
                     future.set_result(told.answers())
+                else:
+                    future.set_exception(InputError(told.error) if told.refused else HostGone(told.error))
         except (OSError, EOFError, msgspec.DecodeError):
             pass  # whoever waits is told below
         finally:
             writer.close()
-            if self._writer is writer:
-                self._writer = None
-            for future in self._waiting.values():
+            for future in waiting.values():
                 if not future.done():
                     future.set_exception(self._gone("stopped while it was answering"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,3 +31,25 @@ def logger(*, human: bool | None = None) -> Log:
         sys.stderr.flush()
 
     return log
+
+
+def place_of(error: BaseException) -> str:
+    """An error's class, and the line of code that raised it; never its message, which may quote what somebody sent."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
+
+
+def take_over(log: Log) -> None:
+    """From here on, what libraries log, and what nobody caught, is said by `log` too: without their messages."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            what = f": {place_of(error)}" if error else ""
+            log("library", f"{record.name} reports a {record.levelname.lower()}{what}.", level="warning")
+
+    def fault(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        log("fault", f"The process ends with {place_of(error)}.", level="error")
+
+    logging.basicConfig(level=logging.WARNING, handlers=[Handler()], force=True)
+    sys.excepthook = fault

@@ -1,8 +1,8 @@
 """Counters in shared memory: one file and one writer a worker, summed at the scrape; a dead worker's counts stay.
 
-A file is a row of slots. A slot is a label (UTF-8, padded with zeros) and `NUMBERS` doubles; the label is written
-last, so that a reader sees a slot whole or not at all. An aligned double is written in one step on every machine that
-we run on.
+A file is a row of slots. A slot is a label (UTF-8, padded with zeros) and `NUMBERS` doubles; a label's first byte is
+written last, so that a reader sees a label whole or not at all. An aligned double is written in one step on every
+machine that we run on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LABEL = 256
 NUMBERS = 16
 SLOT = LABEL + 8 * NUMBERS
 SLOTS = 512
-"""Slots a worker; label sets beyond them are counted together."""
+"""Slots a worker; label sets beyond them are counted together, metric by metric."""
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Upper bounds of the latency histogram, seconds."""
@@ -42,29 +42,28 @@ class Slots:
     """A worker's own counters."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the file; it must not be there, for each worker process has its own."""
-        with path.open("xb") as file:
+        """Makes the file, or goes on with what a worker counted there that is dead now."""
+        with path.open("a+b") as file:
             file.truncate(SLOT * SLOTS)
-        with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
         self._numbers = memoryview(self._map).cast("d")
-        self._places: dict[str, int] = {}
+        self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}
+        self._numbers[self.place(IN_FLIGHT)] = 0.0  # whatever was in flight went down with the worker
 
     def place(self, label: str) -> int:
-        """Where the numbers of a label begin, in doubles; for `add`. Beyond the last slot all labels share one."""
+        """Where a label's numbers begin, in doubles; for `add`. Beyond the last slot a metric's labels share one."""
         found = self._places.get(label)
         if found is not None:
             return found
-        full = len(self._places) >= SLOTS - 1
-        name = label.split("{", 1)[0] + _REST if full else label
-        raw = name.encode()[:LABEL]
-        if full and name in self._places:
-            return self._places[name]
-        slot = min(len(self._places), SLOTS - 1)
-        self._map[slot * SLOT : slot * SLOT + len(raw)] = raw
-        begins = (slot * SLOT + LABEL) // 8
-        self._places[name] = begins
-        return begins
+        raw, slot = label.encode(), len(self._places)
+        rest = label.split("{", 1)[0] + _REST
+        if label != rest and (slot >= SLOTS - len(_HELP) or len(raw) > LABEL):
+            return self.place(rest)
+        begins = slot * SLOT
+        self._map[begins + 1 : begins + len(raw)] = raw[1:]
+        self._map[begins] = raw[0]
+        self._places[label] = _begins(slot)
+        return self._places[label]
 
     def add(self, place: int, amount: float) -> None:
         self._numbers[place] += amount
@@ -116,12 +115,21 @@ def scraped(folder: Path, pids: Iterable[int]) -> str:
 
 def _read(data: bytes) -> Iterator[tuple[str, list[float]]]:
     numbers = memoryview(data).cast("d")
-    for slot in range(len(data) // SLOT):
-        label = data[slot * SLOT : slot * SLOT + LABEL].rstrip(b"\0")
-        if not label:
+    for slot, label in enumerate(_labelled(data)):
+        begins = _begins(slot)
+        yield label, list(numbers[begins : begins + NUMBERS])
+
+
+def _labelled(data: bytes | mmap.mmap) -> Iterator[str]:
+    """The labels of a file, slot by slot."""
+    for begins in range(0, len(data) - SLOT + 1, SLOT):
+        if data[begins] == 0:
             return
-        begins = (slot * SLOT + LABEL) // 8
-        yield label.decode(errors="replace"), list(numbers[begins : begins + NUMBERS])
+        yield data[begins : begins + LABEL].rstrip(b"\0").decode(errors="replace")
+
+
+def _begins(slot: int) -> int:
+    return (slot * SLOT + LABEL) // 8
 
 
 def _histogram(name: str, label: str, numbers: list[float]) -> list[str]:

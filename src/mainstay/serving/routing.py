@@ -1,7 +1,8 @@
 """The routing table: which versions answer, written by the agent of a machine and followed by its workers.
 
-A small document, replaced as a whole; each has the generation of the registry that it was made from. A worker
-acknowledges a generation with a file of its own once it serves what the table says, or says why it cannot.
+A small document, replaced as a whole. A worker acknowledges it with a file of its own once it serves what the table
+says, or says why it cannot. A table has the generation of the registry that it brings about; while a part of that is
+still being made ready, the table has the generation before, so that nobody takes the whole for done.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker needs to know."""
 
     generation: int
+    """Of the registry: the newest that this table brings about in full."""
     blobs: str
     """Root folder of the blob store."""
     routes: dict[str, Route] = {}
     """By model."""
     versions: dict[str, Placed] = {}
     """By version."""
+    edition: int = 0
+    """Counts the tables of one agent."""
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,8 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     worker: int
     pid: int
     generation: int
+    edition: int = 0
+    """Of the table."""
     serving: dict[str, str] = {}
     """The version that answers, by model."""
     errors: dict[str, str] = {}
@@ -90,7 +96,8 @@ def acknowledge(folder: Path, said: Acknowledgement) -> None:
 def acknowledgements(folder: Path) -> list[Acknowledgement]:
     """What the workers said last, by worker."""
     return [
-        msgspec.json.decode(path.read_bytes(), type=Acknowledgement) for path in sorted((folder / ACKS).glob("*.json"))
+        msgspec.json.decode(path.read_bytes(), type=Acknowledgement)
+        for path in sorted((folder / ACKS).glob("[0-9]*.json"))
     ]
 
 

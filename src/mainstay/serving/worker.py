@@ -21,10 +21,12 @@ from granian.server.embed import Server
 from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
 from mainstay.serving.follower import Follower
-from mainstay.serving.logs import logger
+from mainstay.serving.logs import logger, take_over
 
 CONNECTIONS = 16_384
 """Connections a worker keeps; granian's own bound would let a thousand idle ones shut everybody out."""
+FIRST_LOOK = 0.005
+"""Seconds between two looks for the first table."""
 DRAIN_WITHIN = 25.0
 """Seconds that requests in flight have to end once the worker is told to."""
 
@@ -33,15 +35,20 @@ async def work(given: argparse.Namespace) -> None:
     """Answers until SIGTERM, or until the standard input ends."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     log = logger(human=given.log == "human")
+    take_over(log)
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; the supervisor decides
     loop.add_reader(sys.stdin.fileno(), _read_input, loop, stop)
     folder = given.run / metrics.FOLDER
     folder.mkdir(exist_ok=True)
-    slots = metrics.Slots(folder / f"{given.index}-{os.getpid()}.slots")
+    slots = metrics.Slots(folder / f"{given.index}.slots")
     follower = Follower(given.run, worker=given.index, log=log)
-    await follower.catch_up()
+    while follower.table is None and not stop.is_set():
+        await follower.catch_up()
+        await asyncio.sleep(FIRST_LOOK)
+    if stop.is_set():
+        return
     app = App(follower, slots, run=given.run, max_body=given.max_body, log=log)
     server = Server(
         app,
@@ -55,12 +62,13 @@ async def work(given: argparse.Namespace) -> None:
         backpressure=CONNECTIONS,
         log_enabled=False,
     )
-    following = asyncio.create_task(follow(app))
+    beside = [asyncio.create_task(follow(app)), asyncio.create_task(app.reader.watch())]
     answering = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     app.draining = True
-    following.cancel()
+    for task in beside:
+        task.cancel()
     if not answering.done():
         server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
         await asyncio.wait({answering}, timeout=DRAIN_WITHIN)
