@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import lightgbm
 import numpy as np
 import pytest
 import xgboost
 from exporting import TREES, answers, assert_close, assert_parity, boundary_rows, data
+from packaging.version import Version
 
 from mainstay.models.formats.export import CannotExport, to_onnx
 
@@ -17,12 +20,21 @@ SINGLE = 1e-6
 """XGBoost computes in single precision."""
 
 LIGHTGBM = [{}, {"zero_as_missing": True}, {"use_missing": False}, FOREST, {"boosting_type": "dart", "drop_rate": 0.5}]
+DROPS_BY_ITSELF = Version(xgboost.__version__) >= Version("3.3")
+"""Whether XGBoost's trees take the options of DART without being told booster="dart"."""
 XGBOOST = [
     {},
     {"booster": "dart", "rate_drop": 0.4},
+    {"rate_drop": 0.4, "normalize_type": "forest"} | ({} if DROPS_BY_ITSELF else {"booster": "dart"}),
     {"num_parallel_tree": 3, "subsample": 0.7},
     {"grow_policy": "lossguide", "base_score": 0.3},
 ]
+
+
+# XGBoost goes on to train what these warn of, so its answers must stay right.
+old_dart = pytest.mark.filterwarnings(r"ignore:[\s\S]*`booster=dart` is deprecated:UserWarning")
+old_linear = pytest.mark.filterwarnings(r"ignore:[\s\S]*`booster=gblinear` is deprecated:UserWarning")
+old_forests = pytest.mark.filterwarnings(r"ignore:`XGBRF\w+` is deprecated:FutureWarning")
 
 
 def lgbm(task, **options):
@@ -56,6 +68,7 @@ def test_lightgbm_answers_as_native(options, task, missing):
     assert_parity(estimator, hard_rows(exported, X), bound=TREES, exported=exported)
 
 
+@old_dart
 @pytest.mark.parametrize("missing", [0.0, 0.15])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("options", XGBOOST, ids=str)
@@ -108,6 +121,7 @@ def test_xgboost_logistic_regression_gives_values():
     assert_parity(xgb("regression", objective="reg:logistic").fit(X, y), X, bound=SINGLE)
 
 
+@old_forests
 @pytest.mark.parametrize("kind", [xgboost.XGBRFClassifier, xgboost.XGBRFRegressor])
 def test_xgboost_forests(kind):
     X, y = data("binary")
@@ -134,6 +148,15 @@ def test_early_stopping_keeps_the_best_iteration():
     light = lightgbm.train(options, first, 60, valid_sets=[rest], callbacks=[stop], keep_training_booster=True)
     assert light.best_iteration < light.current_iteration()
     assert_close(answers(to_onnx(light, width=6), X)["probabilities"][:, 1], light.predict(X), TREES)
+
+
+@old_dart
+def test_early_stopping_keeps_the_weights_of_dropped_trees():
+    X, y = data("regression")
+    boosted = xgb("regression", n_estimators=60, booster="dart", rate_drop=0.4, early_stopping_rounds=3)
+    boosted.fit(X[:300], y[:300], eval_set=[(X[300:], y[300:])], verbose=False)
+    assert boosted.best_iteration < 59
+    assert_parity(boosted, X, bound=SINGLE)
 
 
 def test_native_boosters():
@@ -170,18 +193,37 @@ def test_categories_seen_unseen_and_missing(library, task, holes):
     assert_parity(estimator, rows, bound=TREES if library == "lightgbm" else SINGLE, exported=exported)
 
 
+@old_linear
 def test_what_cannot_be_exact_is_refused():
     X, y = data("regression")
     labels = (y > y.mean()).astype(int)
+    third = np.digitize(y, np.quantile(y, [0.33, 0.66]))
     refused = [
         (lgbm("regression", linear_tree=True).fit(X, y), "linear trees"),
         (xgb("regression", booster="gblinear", max_depth=None).fit(X, y), "is linear"),
         (xgb("binary", objective="binary:hinge").fit(X, labels), "binary:hinge"),
+        (xgb("multiclass", multi_strategy="multi_output_tree").fit(X, third), "several classes at once"),
+        (xgb("regression").fit(X, np.stack([y, -y], axis=1)), "several targets"),
         (lgbm("regression", objective=lambda y, p: (p - y, np.ones_like(y))).fit(X, y), "custom"),
     ]
     for estimator, reason in refused:
         with pytest.raises(CannotExport, match=reason):
             to_onnx(estimator, width=6)
+
+
+@pytest.mark.parametrize("version", [[2, 1, 4], [3, 5, 0], [4, 0, 0], None])
+def test_the_format_of_another_release_of_xgboost_is_refused(version, monkeypatch):
+    X, y = data("binary")
+    estimator = xgb("binary").fit(X, y)
+    save = xgboost.Booster.save_raw
+
+    def other(booster, raw_format):
+        document = json.loads(save(booster, raw_format)) | {"version": version}
+        return json.dumps(document if version else {"learner": document["learner"]}).encode()
+
+    monkeypatch.setattr(xgboost.Booster, "save_raw", other)
+    with pytest.raises(CannotExport, match="before 1.0" if version is None else rf"XGBoost {version[0]}\.{version[1]}"):
+        to_onnx(estimator, width=6)
 
 
 def test_float32_callers_of_a_double_graph_get_the_native_answer_too():

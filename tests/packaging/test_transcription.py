@@ -32,8 +32,9 @@ from sklearn.preprocessing import (
 from mainstay.models.encoder import compiled
 from mainstay.models.formats.frames import cells_of
 from mainstay.models.formats.lanes import CannotTranscribe
+from mainstay.models.formats.native import as_fitted, native_answers
 from mainstay.models.formats.transcribe import Transcribed, transcribe
-from mainstay.models.signature import InputError, Signature
+from mainstay.models.signature import Column, InputError, Signature
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False) | st.sampled_from([0.0, -0.0, 1.0, 0.1, 1e-300])
 WORDS = st.sampled_from(["a", "b", "c d", "001", "1", "ä", ""])
@@ -146,8 +147,19 @@ def test_an_imputer_is_transcribed_with_the_columns_that_it_drops(imputer: Any, 
     for name in asked.columns:
         if not takes.get(name, True):
             asked[name] = asked[name].fillna(0.0)
-    native = pipeline[:-1].transform(asked)
+    with as_fitted():
+        native = pipeline[:-1].transform(asked)
     np.testing.assert_array_equal(features(found, asked), native)
+
+
+def test_a_column_without_a_value_is_no_cause_to_warn_at_each_answer() -> None:
+    train = pd.DataFrame({"n": [1.0, 2.0, np.nan, 4.0], "m": np.full(4, np.nan)})
+    pipeline = make_pipeline(SimpleImputer(), DummyClassifier())
+    with pytest.warns(UserWarning, match="Skipping features"):
+        pipeline.fit(train, [0, 1, 0, 1])
+    inputs = tuple(Column(name=name, type="number", nullable=True) for name in "nm")
+    signature = Signature(inputs=inputs, task="binary", labels=(0, 1))
+    assert len(native_answers(pipeline, train, signature)) == 4
 
 
 ENCODERS = [

@@ -169,10 +169,15 @@ def _sparse(X: Floats) -> Any:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Keeps warnings in a list, each text once, in place of printing them."""
+    """Keeps warnings in a list, each text once, in place of printing them.
+
+    What one library says to the developers of another (a deprecation) is left out: nobody who trains can act on it.
+    """
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        for addressed_to_developers in (DeprecationWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", addressed_to_developers)
         yield messages
         for warning in caught:
             text = " ".join(str(warning.message).split())

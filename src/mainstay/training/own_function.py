@@ -141,8 +141,8 @@ def frame_of(cells: Cells, signature: Signature) -> pd.DataFrame:
             columns[column.name] = pd.Series(list(cells.texts[index]), dtype=object)
         else:
             missing_time = np.isnan(x)
-            micros = np.where(missing_time, 0.0, np.round(x * 1e6)).astype("datetime64[us]")
-            columns[column.name] = np.where(missing_time, np.datetime64("NaT"), micros).astype("datetime64[us]")
+            micros = np.round(np.where(missing_time, 0.0, x) * 1e6).astype(np.int64).astype("datetime64[us]")
+            columns[column.name] = np.where(missing_time, np.datetime64("NaT", "us"), micros)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)))
 
 

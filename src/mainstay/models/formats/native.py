@@ -48,11 +48,13 @@ def native_answers(
 
 @contextlib.contextmanager
 def as_fitted() -> Iterator[None]:
-    """Without the warnings that an estimator fitted on named columns gives for the same features without names."""
+    """Without the warnings of a fitted estimator about what is known: names that features have or have not, categories
+    that it did not see, columns without a value that it leaves out."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         warnings.filterwarnings("ignore", message="X has feature names, but")
         warnings.filterwarnings("ignore", message="Found unknown categories")
+        warnings.filterwarnings("ignore", message="Skipping features without any observed values")
         yield
 
 

@@ -7,9 +7,11 @@ writes the JSON itself.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mainstay.models.formats.graph import CannotExport, Features, Graph, Scores
 from mainstay.models.formats.trees import LT, MEMBER, Tree, remember_splits, write_sum
@@ -18,6 +20,9 @@ _IDENTITY = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror")
 _EXPONENTIAL = ("reg:gamma", "reg:tweedie", "count:poisson")
 _LOGISTIC = ("binary:logistic", "reg:logistic")
 _SOFTMAX = "multi:softprob"
+_FIRST, _LAST = (3, 0), (3, 4)
+"""The releases whose files are known to mean what is read here. Release 3.3 moved DART's weights without a word: a
+later one is refused until its answers have been held against the library's."""
 
 
 def write(graph: Graph, features: Features, estimator: Any) -> Scores:
@@ -28,13 +33,23 @@ def write(graph: Graph, features: Features, estimator: Any) -> Scores:
         best = booster.attr("best_iteration")
         if best is not None:
             booster = booster[: int(best) + 1]
-    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+    document = json.loads(bytes(booster.save_raw("json")))
+    _check_release(document.get("version", ()))
+    learner = document["learner"]
     objective = learner["objective"]["name"]
     trees = _trees(learner)
     remember_splits(graph, features, trees)
     x = _as_read(graph, features, learner, getattr(estimator, "missing", np.nan))
     raw = write_sum(graph, x, trees, targets=_groups(learner), dtype="float32")
     return _answer(graph, raw, objective)
+
+
+def _check_release(version: Sequence[int]) -> None:
+    if not _FIRST <= tuple(version[:2]) <= _LAST:
+        raise CannotExport(
+            f"This model is in the format of XGBoost {'.'.join(map(str, version)) or 'before 1.0'}, and only those of "
+            f"{_FIRST[0]}.{_FIRST[1]} to {_LAST[0]}.{_LAST[1]} are known to be read as XGBoost reads them."
+        )
 
 
 def _answer(graph: Graph, raw: str, objective: str) -> Scores:
@@ -74,7 +89,6 @@ def _trees(learner: dict[str, Any]) -> list[Tree]:
     booster = learner["gradient_booster"]
     if booster["name"] == "gblinear":
         raise CannotExport("This XGBoost model is linear (booster='gblinear'): only its trees are exported.")
-    weights = np.array(booster.get("weight_drop", []), dtype=np.float32)
     model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
     if int(learner["learner_model_param"].get("num_target", "1")) > 1:
         raise CannotExport("This XGBoost model has several targets: only one is exported.")
@@ -83,11 +97,24 @@ def _trees(learner: dict[str, Any]) -> list[Tree]:
             "This XGBoost model was trained on a table with category columns and recodes them itself: train it on "
             "their codes, with feature_types."
         )
-    start = [Tree.constant(value, target) for target, value in enumerate(_start(learner))]
-    return start + [
-        _tree(tree, model["tree_info"][index], weights[index] if len(weights) else np.float32(1.0))
-        for index, tree in enumerate(model["trees"])
-    ]
+    found = [Tree.constant(value, target) for target, value in enumerate(_start(learner))]
+    for tree, target, weight in zip(model["trees"], model["tree_info"], _weights(booster, model), strict=True):
+        if int(tree["tree_param"]["size_leaf_vector"]) > 1:
+            raise CannotExport(
+                "This XGBoost model has trees that answer for several classes at once (multi_strategy="
+                "'multi_output_tree'): only trees of one answer are exported."
+            )
+        found.append(_tree(tree, target, weight))
+    return found
+
+
+def _weights(booster: dict[str, Any], model: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """What each tree counts for, other than 1 where some were dropped while training (DART).
+
+    Since XGBoost 3.3 that stands among the trees, and "dart" is no booster of its own.
+    """
+    given = model.get("weight_drop") or booster.get("weight_drop") or np.ones(len(model["trees"]))
+    return np.array(given, dtype=np.float32)
 
 
 def _tree(tree: dict[str, Any], target: int, weight: np.float32) -> Tree:
