@@ -38,4 +38,4 @@ def _described(function: Callable[..., Any]) -> list[str]:
             words.append("*")
         words.append(each.name if each.default is each.empty else f"{each.name}={each.default!r}")
     said = inspect.getdoc(function) or ""
-    return ["```python", f"{function.__name__}({', '.join(words)})", "```", "", "```text", said, "```"]
+    return ["```text", f"{function.__name__}({', '.join(words)})", "```", "", "```text", said, "```"]
