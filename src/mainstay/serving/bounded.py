@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from typing import Any
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # granian re-exports it without saying so
@@ -71,7 +71,7 @@ class BodyReader:
             # A request of both an announced length and chunks arrives here as one of chunks.
             if length is not None and length.isdigit() and int(length) <= self._at_most:
                 return await proto()  # type: ignore[no-any-return] # granian says bytes
-            return await _counted(proto.__aiter__(), self._at_most)
+            return await _counted(proto, self._at_most)
         except ProtocolClosed:
             raise NoBody from None
         except asyncio.CancelledError:
@@ -84,7 +84,7 @@ class BodyReader:
             del self._begun[task]
 
 
-async def _counted(chunks: AsyncIterator[bytes], at_most: int) -> bytes:
+async def _counted(chunks: AsyncIterable[bytes], at_most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for chunk in chunks:
