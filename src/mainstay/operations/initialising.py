@@ -18,6 +18,7 @@ from mainstay.training.sql import check_url
 from mainstay.training.table import Table
 from mainstay.training.values import labels_of
 
+KINDS = ("csv", "tsv", "jsonl", "parquet")
 ENDINGS = (".gz", ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 
 
@@ -53,6 +54,7 @@ def source_of(
     quote: str | None = None,
     encoding: str = "utf-8",
     query: str | None = None,
+    kind: str | None = None,
 ) -> Data:
     """The data of a project, as words on a command line say it: a path, or a URL with a query.
 
@@ -72,9 +74,13 @@ def source_of(
         return Data(url=data, query=query)
     if query is not None:
         raise MainstayError("--query belongs to a database URL, such as postgresql://${USER}:${PASSWORD}@host/name.")
+    if kind is not None and kind not in KINDS:
+        hint = did_you_mean(kind, KINDS) or f" Known: {', '.join(KINDS)}."
+        raise MainstayError(f"--format {kind!r} is none that can be read.{hint}")
     known = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
     separator = known.get(separator, separator) if separator else None
-    return Data(path=data, header=header, columns=names, separator=separator, quote=quote, encoding=encoding)
+    found: dict[str, Any] = {} if kind is None else {"format": kind}
+    return Data(path=data, header=header, columns=names, separator=separator, quote=quote, encoding=encoding, **found)
 
 
 def initialise(

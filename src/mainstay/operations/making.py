@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,6 +30,7 @@ from mainstay.training.fitting import BASELINE, Problem
 from mainstay.training.own_function import OwnContext, OwnFunctionError, fit_own, frame_of, load
 from mainstay.training.refit import refit, replay
 from mainstay.training.search import Progress, search
+from mainstay.training.splitting import SplitRule
 from mainstay.training.trials import Plan, Trials
 
 
@@ -116,11 +118,15 @@ def _differences(package: Package, prepared: Prepared, ref: str) -> tuple[str, .
     origin = msgspec.json.decode(package.read(files.LINEAGE))
     same_data = origin.get("data", {}).get("files") == prepared.table.provenance.files
     changed = [] if same_data else ["The data"]
-    if package.signature != prepared.signature or origin.get("split") != msgspec.to_builtins(prepared.division.rule):
+    if package.signature != prepared.signature or _rule(origin) != prepared.division.rule:
         changed += ["The project's columns or split"] if same_data else []
     return tuple(
         f"{what} is not that of {ref}: the same plan was fitted, and the model may differ." for what in changed
     )
+
+
+def _rule(origin: dict[str, Any]) -> SplitRule | None:
+    return msgspec.convert(origin["split"], SplitRule) if origin.get("split") else None
 
 
 def by_own_function(prepared: Prepared, *, budget: float, watch: Watcher) -> Made:

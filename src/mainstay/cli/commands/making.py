@@ -25,6 +25,9 @@ Columns = Annotated[str | None, typer.Option("--columns", help="Column names, se
 Separator = Annotated[str | None, typer.Option("--separator", help="Between fields; by default, detected.")]
 Quote = Annotated[str | None, typer.Option("--quote", help='Around fields; "" for none; by default, detected.')]
 Encoding = Annotated[str, typer.Option("--encoding", help="Of a text file.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="csv, tsv, jsonl or parquet; by default, as the file's name says.")
+]
 Query = Annotated[str | None, typer.Option("--query", help="SQL query, where DATA is a database URL.")]
 Positive = Annotated[str | None, typer.Option("--positive", help="For two classes: the one to find.")]
 Budget = Annotated[float | None, typer.Option("--budget", help="Seconds of search; else the project's.", min=0.1)]
@@ -44,6 +47,7 @@ def init(
     separator: Separator = None,
     quote: Quote = None,
     encoding: Encoding = "utf-8",
+    kind: Format = None,
     query: Query = None,
     positive: Positive = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a mainstay.toml that is there.")] = False,
@@ -56,7 +60,14 @@ def init(
     from mainstay.operations.initialising import initialise, source_of  # noqa: PLC0415
 
     source = source_of(
-        data, header=not no_header, columns=columns, separator=separator, quote=quote, encoding=encoding, query=query
+        data,
+        header=not no_header,
+        columns=columns,
+        separator=separator,
+        quote=quote,
+        encoding=encoding,
+        query=query,
+        kind=kind,
     )
     done = initialise(Path.cwd(), source, target=target, name=name, positive=positive, force=force)
     show(done, as_json=as_json, human=lambda out: _draw_initialised(out, done))
@@ -98,6 +109,7 @@ def try_out(
     separator: Separator = None,
     quote: Quote = None,
     encoding: Encoding = "utf-8",
+    kind: Format = None,
     query: Query = None,
     positive: Positive = None,
     budget: Budget = None,
@@ -119,7 +131,14 @@ def try_out(
     from mainstay.operations.trying import try_out as run  # noqa: PLC0415
 
     source = source_of(
-        data, header=not no_header, columns=columns, separator=separator, quote=quote, encoding=encoding, query=query
+        data,
+        header=not no_header,
+        columns=columns,
+        separator=separator,
+        quote=quote,
+        encoding=encoding,
+        query=query,
+        kind=kind,
     )
     with TerminalWatcher(quiet=as_json) as watcher:
         done = run(
