@@ -308,7 +308,7 @@ def _date_parts(x: Floats, parts: tuple[DatePart, ...]) -> Floats:
         "days": x / 86400.0,
     }
     stacked = np.stack([np.where(missing, np.nan, values[part]) for part in parts], axis=2)
-    return stacked.reshape(len(x), -1)
+    return stacked.reshape(len(x), x.shape[1] * len(parts))
 
 
 def _block_width(block: Block | TextTerms) -> int:

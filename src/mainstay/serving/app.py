@@ -126,7 +126,7 @@ class App:
             long = len(body) > LONG_BODY
             asked = await self._aside(loaded.bodies.read, body) if long else loaded.bodies.read(body)
             rows = len(asked.cells)
-            answers = loaded.place.now(asked.cells)
+            answers = loaded.place.now(asked.cells) if rows else loaded.nothing
             if answers is None:
                 answers = await loaded.place.later(asked.cells)
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()

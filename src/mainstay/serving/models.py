@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from mainstay.errors import MachineError
 from mainstay.models.answers import Answers
 from mainstay.models.golden import Golden
@@ -60,6 +62,8 @@ class Loaded:
     place: Place
     socket: str | None
     """Of its host process; None inside the worker."""
+    nothing: Answers
+    """The answers to no rows, which many a model cannot be asked for."""
 
 
 class Line:
@@ -149,7 +153,15 @@ async def load(placed: Placed, blobs: Path, pool: Executor) -> Loaded:
         replies=Replies(signature, placed.version),
         place=place,
         socket=placed.socket,
+        nothing=_nothing(signature, golden),
     )
+
+
+def _nothing(signature: Signature, golden: Golden) -> Answers:
+    if signature.task == "regression":
+        return Answers(values=np.empty(0))
+    shares = None if golden.probabilities is None else np.empty((0, len(signature.labels)))
+    return Answers(labels=np.empty(0, dtype=np.int64), probabilities=shares)
 
 
 def _documents(package: Package) -> tuple[Signature, Golden, Decision | None]:

@@ -70,7 +70,7 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
     return {
         "operationId": operation,
         "summary": f"Predict {signature.target}{of}",
-        "description": f"Answered by {loaded.version}.",
+        "description": f"Answered by {loaded.version}. Columns may also be lists, all of one length: a value a row.",
         "requestBody": {
             "required": True,
             "content": {
@@ -98,40 +98,35 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
 
 
 def _body(signature: Signature) -> Json:
-    record = {
-        "type": "object",
-        "properties": {
-            **{column.name: _cell(column, signature) for column in signature.inputs},
-            **{name: {"description": "Set aside in training: accepted and ignored."} for name in signature.set_aside},
-        },
-        "required": list(signature.names),
-        "additionalProperties": False,
-    }
+    cells = {column.name: _cell(column, signature) for column in signature.inputs}
+    aside = {name: {"description": "Set aside in training: accepted and ignored."} for name in signature.set_aside}
+    record = _object({**cells, **aside}, cells)
+    columns = _object({**{name: _list(cell) for name, cell in cells.items()}, **aside}, cells)
     row = {
         "type": "array",
-        "prefixItems": [_cell(column, signature) for column in signature.inputs],
-        "minItems": len(signature.inputs),
-        "maxItems": len(signature.inputs),
+        "prefixItems": list(cells.values()),
+        "minItems": len(cells),
+        "maxItems": len(cells),
     }
     identity = {"type": ["string", "null"], "pattern": ID_PATTERN}
+    # That the lists are of one length cannot be said here, so of several columns they are left to the description.
+    several: list[Json] = [{"title": "A list a column", **columns}] if len(cells) == 1 else []
+    records = {"anyOf": [_list(record), record, *several]}
     wrapped: list[Json] = [
-        {
-            "title": "Records",
-            "type": "object",
-            "properties": {"inputs": {"type": "array", "items": record}, "id": identity},
-            "required": ["inputs"],
-            "additionalProperties": False,
-        },
-        {
-            "title": "Rows",
-            "type": "object",
-            "properties": {"features": {"type": "array", "items": row}, "id": identity},
-            "required": ["features"],
-            "additionalProperties": False,
-        },
+        {"title": "Records", **_object({"inputs": records, "id": identity}, ["inputs"])},
+        {"title": "Rows", **_object({"features": {"anyOf": [_list(row), row]}, "id": identity}, ["features"])},
     ]
     clash = {"features", "inputs"} & {*signature.names, *signature.set_aside}
-    return {"anyOf": [*([] if clash else wrapped), {"title": "One row", **record}, {"type": "array", "items": record}]}
+    plain: list[Json] = [{"title": "One row", **record}, _list(record), *several]
+    return {"anyOf": [*([] if clash else wrapped), *plain]}
+
+
+def _object(properties: Json, required: Iterable[str]) -> Json:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _list(items: Json) -> Json:
+    return {"type": "array", "items": items}
 
 
 def _cell(column: Column, signature: Signature) -> Json:
@@ -143,22 +138,25 @@ def _cell(column: Column, signature: Signature) -> Json:
                 schema["description"] = f"Between {column.minimum:g} and {column.maximum:g} in training."
         case "boolean":
             schema = {"type": "boolean"}
+        case "category" if column.closed:
+            schema = {"type": "string", "enum": list(column.categories)}
         case "category":
-            schema = {"type": "string", "description": f"In training: {', '.join(column.categories[:20])}."}
-            if column.closed:
-                schema["enum"] = list(column.categories)
+            schema = {
+                "type": ["string", "integer"],  # an integer stands for its digits
+                "description": f"In training: {', '.join(column.categories[:20])}.",
+            }
+        case "datetime" if column.format == "iso":
+            schema = {"type": "string", "format": "date-time", "description": "ISO 8601; without a zone it is UTC."}
         case "datetime":
-            schema = {"type": "string", "description": "A date-time; without a zone it is UTC."}
-            if column.format == "iso":
-                schema["format"] = "date-time"
-            else:
-                schema["description"] = f"A date-time like {column.format}."
+            schema = {"type": "string", "description": f"A date-time like {column.format}."}
         case _:
             schema = {"type": "string"}
-    if not column.nullable:
-        return schema
-    missing = {"type": ["null", "string"], "enum": [None, *signature.missing_tokens], "description": "Missing."}
-    return {"anyOf": [schema, missing]}
+    if column.nullable:
+        missing = {"type": ["null", "string"], "enum": [None, *signature.missing_tokens], "description": "Missing."}
+        return {"anyOf": [schema, missing]}
+    if signature.missing_tokens and schema["type"] != "boolean" and column.type != "number":
+        schema["not"] = {"enum": list(signature.missing_tokens)}
+    return schema
 
 
 def _example(column: Column) -> Any:

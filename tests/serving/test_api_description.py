@@ -1,0 +1,47 @@
+"""The OpenAPI document says what the server does: no more, no less."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from serving_models import line, mixed
+from subjects import double, loan
+
+from conftest import serving
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """One worker that serves models of every column type and of both kinds of answers."""
+    folder = tmp_path_factory.mktemp("everything")
+    with serving(folder, ("loan", loan()), ("double", double()), ("mixed", mixed()), ("line", line())) as running:
+        yield running
+
+
+def fuzzed(url: str) -> None:
+    """Sends data that fits the description and data that does not, the same in each run; each finding fails."""
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+    command += [f"{url}/openapi.json", "--mode", "all", "--max-examples", "30", "--checks", "all", "--no-color"]
+    command += ["--generation-deterministic", "--phases", "examples,coverage,fuzzing", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_no_request_finds_the_description_wrong(everything):
+    fuzzed(everything.url)
+
+
+def test_the_same_with_one_model_whose_name_may_be_left_out(server):
+    fuzzed(server.url)
+
+
+def test_the_document_follows_what_is_deployed(server, everything):
+    with server.client() as client:
+        assert {"/predict", "/models/loan/predict"} <= client.get("/openapi.json").json()["paths"].keys()
+    with everything.client() as client:
+        document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert "/predict" not in document["paths"]
+    assert {"/models/mixed/predict", "/models/line/predict"} <= document["paths"].keys()
