@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,16 @@ class Server:
         return int(self.url.rpartition(":")[2])
 
     def workers(self) -> list[psutil.Process]:
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if any("serving.worker" in word for word in child.cmdline())
-        ]
+        return self.children("mainstay.serving.worker")
+
+    def children(self, module: str) -> list[psutil.Process]:
+        """The living processes that the server runs a module in."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if module in child.cmdline():
+                    found.append(child)
+        return found
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30)

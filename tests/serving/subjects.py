@@ -147,3 +147,30 @@ def _graph(nodes, constants, width: int, output) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def native(*, boosted: bool = False) -> Draft:
+    """A scikit-learn classifier kept as it is: it runs in a host process. `boosted` needs types to be trusted."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    from mainstay.models.formats import skops
+
+    rows = np.arange(160, dtype=np.float64).reshape(80, 2) / 4
+    y = np.where(rows[:, 0] > 20, "high", "low")
+    estimator = HistGradientBoostingClassifier(max_iter=3) if boosted else LogisticRegression()
+    estimator.fit(rows, y)
+    signature = Signature(
+        inputs=(Column(name="a", type="number", typical=1.0), Column(name="b", type="number", typical=2.0)),
+        task="binary",
+        labels=("high", "low"),
+    )
+    asked = [[1.0, 2.0], [30.0, 31.0]]
+    golden = Golden(
+        rows=[{"a": a, "b": b} for a, b in asked],
+        labels=[("high", "low").index(label) for label in estimator.predict(asked)],
+        probabilities=estimator.predict_proba(asked).tolist(),
+    )
+    encoder = Encoder(blocks=(Block(columns=(0, 1)),))
+    spec = ModelSpec(format="skops", file=skops.FILE, reason="a test of host processes")
+    return draft(signature, encoder, spec, golden, skops.save(estimator))
