@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from serving_models import line, mixed
@@ -25,7 +27,8 @@ def fuzzed(url: str) -> None:
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
     command += [f"{url}/openapi.json", "--mode", "all", "--max-examples", "30", "--checks", "all", "--no-color"]
     command += ["--generation-deterministic", "--phases", "examples,coverage,fuzzing", "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    hooks = {"SCHEMATHESIS_HOOKS": "api_hooks", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **hooks})
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 

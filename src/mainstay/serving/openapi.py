@@ -176,7 +176,8 @@ def _example(column: Column) -> Any:
 
 def _reply(signature: Signature) -> Json:
     kinds = {bool: "boolean", int: "integer", str: "string"}
-    value: Json = {"type": "number"}
+    # JSON has no word for infinity: a value that overflows is null.
+    value: Json = {"type": ["number", "null"], "description": "Null where the model's value is not finite."}
     if signature.labels:
         value = {"type": kinds[type(signature.labels[0])], "enum": list(signature.labels)}
     properties: Json = {
@@ -187,7 +188,7 @@ def _reply(signature: Signature) -> Json:
     if signature.labels:
         shares = {
             "type": "object",
-            "properties": {label_key(label): {"type": "number"} for label in signature.labels},
+            "properties": {label_key(label): {"type": ["number", "null"]} for label in signature.labels},
         }
         properties["probabilities"] = {"anyOf": [shares, {"type": "array", "items": shares}]}
     return {"type": "object", "properties": properties, "required": ["prediction", "model", "id"]}
