@@ -9,7 +9,7 @@ import msgspec
 
 from mainstay.errors import CheckFailed, MachineError
 from mainstay.operations.home import actor, state_of
-from mainstay.registry.records import Deployment, Member
+from mainstay.registry.records import Deployment, Member, Version
 from mainstay.registry.store import Registry
 
 POLL = 0.1
@@ -55,16 +55,23 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
     with Registry.open(state_of(folder), create=False) as registry:
         version = registry.version(ref)
         before = registry.deployment(version.model)
-        deployment = registry.deploy(
-            version,
-            expecting=None if before is None else before.version,
-            actor=actor(),
-            reason=reason,
-            override=override,
-        )
-        members = _acknowledged(registry, deployment, timeout)
-        if troubles := {m.url: m.errors[version.model] for m in members if version.model in m.errors}:
-            _undo(registry, deployment, before, troubles)
+        return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
+
+
+def switch(
+    registry: Registry, version: Version, before: Deployment | None, *, reason: str, override: bool, timeout: float
+) -> Deployed:
+    """Deploys a version in place of what the caller saw deployed, and waits for the servers; see `deploy`."""
+    deployment = registry.deploy(
+        version,
+        expecting=None if before is None else before.version,
+        actor=actor(),
+        reason=reason,
+        override=override,
+    )
+    members = _acknowledged(registry, deployment, timeout)
+    if troubles := {m.url: m.errors[version.model] for m in members if version.model in m.errors}:
+        _undo(registry, deployment, before, troubles)
     return Deployed(
         version=version.ref,
         before=None if before is None or before.version.id == version.id else before.version.ref,

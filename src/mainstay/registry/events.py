@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,9 +54,13 @@ def page(connection: Connection, *, model: str | None, after: int, limit: int) -
     return [_event(row) for row in connection.execute(query)]
 
 
-def latest(connection: Connection, *, model: str | None, limit: int) -> list[Event]:
-    """The last `limit` events, newest first."""
+def latest(
+    connection: Connection, *, model: str | None, limit: int, kinds: Collection[str] | None = None
+) -> list[Event]:
+    """The last `limit` events, newest first; only of some kinds, where they are given."""
     query = select(schema.event).order_by(_COLUMNS.id.desc()).limit(limit)
+    if kinds is not None:
+        query = query.where(_COLUMNS.kind.in_(kinds))
     if model is not None:
         query = query.where(_COLUMNS.model == model)
     return [_event(row) for row in connection.execute(query)]

@@ -7,7 +7,7 @@ moves something says where it expects it to be.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -277,10 +277,12 @@ class Registry:
         with self._database.read() as connection:
             return events.page(connection, model=model, after=after, limit=limit)
 
-    def latest_events(self, model: str | None = None, limit: int = 100) -> list[Event]:
-        """The last `limit` events, newest first."""
+    def latest_events(
+        self, model: str | None = None, limit: int = 100, kinds: Collection[str] | None = None
+    ) -> list[Event]:
+        """The last `limit` events, newest first; only of some kinds, where they are given."""
         with self._database.read() as connection:
-            return events.latest(connection, model=model, limit=limit)
+            return events.latest(connection, model=model, limit=limit, kinds=kinds)
 
     # Members
 

@@ -1,0 +1,82 @@
+"""Commands that look back and step back: history, rollback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mainstay.cli.app import app
+from mainstay.cli.output import Json, show, table
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name, such as credit.")]
+
+
+@app.command("history")
+def history(
+    model: Model,
+    *,
+    alias: Annotated[
+        str | None, typer.Option("--alias", help="Only this alias; champion is the deployed version.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List where the aliases and the deployment of MODEL pointed: since when, by whom, from where, and why.
+
+    Example: mainstay history credit
+    """
+    from mainstay.operations.history import history as run  # noqa: PLC0415
+
+    found = run(Path.cwd(), model, alias=alias, limit=limit)
+    rows = [
+        (
+            f"{move.at:%Y-%m-%d %H:%M:%S} UTC",
+            move.actor,
+            f"{model}@{move.name}",
+            move.before or "nothing",
+            move.after or "nothing",
+            f"{move.reason} (override)".strip() if move.override else move.reason,
+        )
+        for move in found.moves
+    ]
+    show(
+        found,
+        as_json=as_json,
+        human=lambda out: table(out, ("when", "who", "name", "from", "to", "why"), rows),
+    )
+
+
+@app.command("rollback")
+def rollback(
+    model: Model,
+    *,
+    alias: Annotated[str, typer.Option("--alias", help="The alias; champion is the deployed version.")] = "champion",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Bring back the version that MODEL was served with before, or that an alias meant before.
+
+    Running servers switch without a restart; the command returns when every worker has acknowledged.
+
+    Example: mainstay rollback credit --reason "complaints from branch 12"
+    """
+    from mainstay.operations.history import rollback as run  # noqa: PLC0415
+
+    done = run(Path.cwd(), model, alias=alias, reason=reason, timeout=timeout)
+
+    def human(out: object) -> None:
+        came_from = f", in place of {done.before}." if done.before else "."
+        if done.deployed is None:
+            typer.echo(f"{model}@{done.name} is {done.version} again{came_from}")
+            return
+        typer.echo(f"{done.version} is deployed again{came_from}")
+        if done.deployed.servers:
+            urls = ", ".join(done.deployed.urls)
+            typer.echo(f"Acknowledged by {done.deployed.servers} running server(s): {urls}")
+        else:
+            typer.echo("No server is running. Next: mainstay serve")
+
+    show(done, as_json=as_json, human=human)

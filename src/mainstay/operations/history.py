@@ -1,0 +1,174 @@
+"""Where the names of a model pointed, when, by whom and why; and the step back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from mainstay.errors import MainstayError
+from mainstay.operations.deploying import Deployed, switch
+from mainstay.operations.home import actor, state_of
+from mainstay.registry import events
+from mainstay.registry.errors import AliasNotFound, DeploymentMoved, ModelNotFound
+from mainstay.registry.records import Event
+from mainstay.registry.refs import CHAMPION, alias_name
+from mainstay.registry.store import Registry
+
+KINDS = (events.DEPLOYED, events.UNDEPLOYED, events.ALIAS_MOVED, events.ALIAS_REMOVED)
+LOOKED_AT = 10_000
+"""The newest moves from which a step back is told; older ones change nothing about it but in a row of undoings."""
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A name began to mean another version."""
+
+    at: datetime
+    actor: str
+    name: str
+    """The alias; "champion" is the deployed version."""
+    before: str | None
+    """The version it meant until then, such as "credit:1"; None: it did not exist."""
+    after: str | None
+    """None: it was removed, or the model undeployed."""
+    reason: str
+    override: bool = False
+    """Whether the version was deployed although it had failed a gate."""
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """The moves of a model's names, the newest first."""
+
+    model: str
+    moves: list[Move]
+
+
+class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mainstay rollback` answers."""
+
+    name: str
+    version: str
+    before: str | None
+    """What it meant until now; None: nothing."""
+    deployed: Deployed | None
+    """What the servers said, where the deployment was rolled back."""
+
+
+class NothingBefore(MainstayError):
+    """The name never meant another version before, or what it meant was undone since."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The version that a name means, and the one that a step back brings (None: there is none)."""
+
+    now: str | None
+    previous: str | None
+
+
+def history(folder: Path, model: str, *, alias: str | None = None, limit: int = 50) -> History:
+    """The last moves of a model's aliases and deployment, the newest first; of one alias, where it is named.
+
+    Raises:
+        NoRegistry, ModelNotFound, BadName.
+    """
+    if alias is not None:
+        alias_name(alias)
+    with Registry.open(state_of(folder), create=False) as registry:
+        moves = moves_of(registry, model, limit=limit if alias is None else LOOKED_AT)
+    chosen = [move for move in moves if alias in (None, move.name)]
+    return History(model=model, moves=chosen[:limit])
+
+
+def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "", timeout: float = 60.0) -> RolledBack:
+    """Brings back the version that a name meant before: by deploying it, and waiting for the servers as `deploy`
+    does; or, with another alias than "champion", by pointing the alias at it.
+
+    A step back is itself a move that is kept, and is not stepped back to: from 1, 2, 3, two of them lead to 1.
+    A version that had failed a gate, and was deployed by an override once, is deployed by an override again.
+
+    Args:
+        reason: why; by default, that it is a rollback, and from where.
+        timeout: seconds to wait for running servers.
+
+    Raises:
+        NothingBefore: there is no version to go back to.
+        DidNotComeUp, NotAcknowledged: as `deploy`.
+        DeploymentMoved, AliasMoved: somebody else was faster.
+        NoRegistry, ModelNotFound, AliasNotFound, BadName.
+    """
+    alias_name(alias)
+    with Registry.open(state_of(folder), create=False) as registry:
+        moves = [move for move in moves_of(registry, model, limit=LOOKED_AT) if move.name == alias]
+        step = step_back(list(reversed(moves)))
+        if step.previous is None:
+            if not moves and alias != CHAMPION:
+                raise AliasNotFound(model, alias, [found.name for found in registry.aliases(model)])
+            raise NothingBefore(_nothing(model, alias, step, moves))
+        why = reason or f"rollback from {step.now or 'nothing'}"
+        version = registry.version(step.previous)
+        if alias == CHAMPION:
+            deployed = registry.deployment(model)
+            found = None if deployed is None else deployed.version.ref
+            if found != step.now:  # moved since its events were read
+                raise DeploymentMoved(model, expected=step.now, found=found, by=deployed.actor if deployed else None)
+            done = switch(registry, version, deployed, reason=why, override=not version.passed, timeout=timeout)
+            return RolledBack(name=alias, version=version.ref, before=step.now, deployed=done)
+        now = None if step.now is None else registry.version(step.now)
+        registry.point(model, alias, version, expecting=now, actor=actor(), reason=why)
+    return RolledBack(name=alias, version=version.ref, before=step.now, deployed=None)
+
+
+def moves_of(registry: Registry, model: str, *, limit: int) -> list[Move]:
+    """The last moves of a model's names, the newest first. Raises ModelNotFound."""
+    known = registry.models()
+    if model not in known:
+        raise ModelNotFound(model, known)
+    return list(moves_told(registry.latest_events(model, limit=limit, kinds=KINDS)))
+
+
+def moves_told(told: Iterable[Event]) -> Iterator[Move]:
+    """The moves that events of KINDS tell of, in the events' order."""
+    for event in told:
+        this = None if event.version is None else f"{event.model}:{event.version}"
+        came_from = event.evidence.get("from")
+        before = None if came_from is None else f"{event.model}:{came_from}"
+        yield Move(
+            at=event.at,
+            actor=event.actor,
+            name=event.evidence.get("alias", CHAMPION),
+            before=this if event.kind == events.UNDEPLOYED else before,
+            after=None if event.kind in (events.UNDEPLOYED, events.ALIAS_REMOVED) else this,
+            reason=event.reason,
+            override=bool(event.evidence.get("override", False)),
+        )
+
+
+def step_back(moves: Sequence[Move]) -> Step:
+    """What one name means, and meant before, from its moves, the oldest first.
+
+    A move to what the name meant just before undoes the move between, so that both are forgotten: a rollback, and the
+    end of a deployment that did not come up, lead back, and never to what was left for a reason.
+    """
+    trail: list[str | None] = [moves[0].before if moves else None]
+    for move in moves:
+        if len(trail) > 1 and trail[-2] == move.after:
+            trail.pop()
+        else:
+            trail.append(move.after)
+    return Step(now=trail[-1], previous=trail[-2] if len(trail) > 1 else None)
+
+
+def _nothing(model: str, alias: str, step: Step, moves: Sequence[Move]) -> str:
+    """Why there is no step back, and what can be done; `moves` are the newest first."""
+    others = [version for move in moves for version in (move.after, move.before) if version not in (None, step.now)]
+    command = "deploy {}" if alias == CHAMPION else f"alias {{}} {alias}"
+    way = (
+        f"to go to {others[0]}, run mainstay {command.format(others[0])}" if others else f"see mainstay history {model}"
+    )
+    what = f"{model}@{alias}" if alias != CHAMPION else f"The deployment of {model}"
+    at = f"is at {step.now}, and there is nothing before it" if step.now else "is at nothing, and was at nothing before"
+    return f"{what} {at}: {way}."
