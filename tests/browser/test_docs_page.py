@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from page_subjects import bikes
 from playwright.sync_api import expect
 from standin import Standin, served
-from subjects import bikes
 
 pytestmark = pytest.mark.browser
 

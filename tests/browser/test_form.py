@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from page_subjects import EVIL, bikes, credit, hostile, wines
 from playwright.sync_api import expect
 from standin import Standin, served
-from subjects import EVIL, bikes, credit, hostile, wines
 
 pytestmark = pytest.mark.browser
 
