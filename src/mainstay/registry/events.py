@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from mainstay.registry import schema
+from mainstay.registry import outbox, schema
 from mainstay.registry.records import Event
 
 REGISTERED = "registered"
@@ -33,7 +33,7 @@ def write(
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
 ) -> int:
-    """Tells that something happened; the event's id."""
+    """Tells that something happened, and leaves it to be told to webhooks; the event's id."""
     row = {
         "at": at,
         "actor": actor,
@@ -43,7 +43,9 @@ def write(
         "reason": reason,
         "evidence": dict(evidence or {}),
     }
-    return int(connection.execute(insert(schema.event).returning(_COLUMNS.id), row).scalar_one())
+    event_id = int(connection.execute(insert(schema.event).returning(_COLUMNS.id), row).scalar_one())
+    outbox.enqueue(connection, event_id, kind, at=at)
+    return event_id
 
 
 def page(connection: Connection, *, model: str | None, after: int, limit: int) -> list[Event]:

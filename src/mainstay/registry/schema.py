@@ -46,8 +46,9 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-Id = String(36)
-Name = String(63)
+# In the order of their bytes, on every database: PostgreSQL's own order depends on its country.
+Id = String(36).with_variant(String(36, collation="C"), "postgresql")
+Name = String(63).with_variant(String(63, collation="C"), "postgresql")
 Hash = String(64)
 # An INTEGER PRIMARY KEY is SQLite's own row number.
 Counted = BigInteger().with_variant(Integer(), "sqlite")
@@ -160,4 +161,41 @@ member = Table(
     Column("beat_at", Utc, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("errors", JSON, nullable=False),
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # Several projects may share a database; each has webhooks of its own.
+    Column("project", Name, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("kinds", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("project", "url"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("webhook_id", Id, ForeignKey("webhook.id"), nullable=False),
+    Column("event_id", Counted, ForeignKey("event.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # None once it has ended.
+    Column("due_at", Utc),
+    Column("ended_at", Utc),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("webhook_id", "event_id"),
+    Index(None, "webhook_id", "due_at"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Utc, nullable=False),
 )

@@ -16,12 +16,12 @@ from typing import Any, Self
 import msgspec
 
 from mainstay.models.package import Draft, FileEntry, Manifest, Package, PackageCorrupt, encoded
-from mainstay.registry import aliases, deployments, events, members, refs, versions
-from mainstay.registry.blobs import FolderBlobs
-from mainstay.registry.database import Database
+from mainstay.registry import aliases, deployments, events, members, places, refs, versions
+from mainstay.registry.blobs import Blobs
+from mainstay.registry.outbox import Outbox
 from mainstay.registry.records import Alias, Deployment, Event, Member, Version
+from mainstay.registry.transactions import Transactions
 
-BLOBS = "blobs"
 LIVE_WITHIN = 10.0
 """Seconds since its last beat in which a member counts as live; an agent beats every second or two."""
 
@@ -38,22 +38,39 @@ class Registry:
     RegistryCorrupt) where the machine says no.
     """
 
-    def __init__(self, database: Database, blobs: FolderBlobs, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: Transactions, blobs: Blobs, clock: Callable[[], datetime] = utc_now) -> None:
         self.blobs = blobs
         self._database = database
         self._clock = clock
+        self.outbox = Outbox(database, clock)
+        """What webhooks are to be told."""
 
     @classmethod
-    def open(cls, root: Path, create: bool = True, *, clock: Callable[[], datetime] = utc_now) -> Registry:
-        """The registry in the folder `root` (a project's `.mainstay`), made or brought up to date if need be.
+    def open(
+        cls,
+        location: Path | str,
+        create: bool = True,
+        *,
+        blobs: Path | str | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        where: str = "The registry's url",
+    ) -> Registry:
+        """The registry at a place, made or brought up to date if need be.
+
+        Args:
+            location: a folder (a project's `.mainstay`), with SQLite in it; or a PostgreSQL URL, in which ${NAME}
+                comes from the environment, as a password must.
+            blobs: a folder, or "s3://BUCKET/PREFIX"; by default, in the folder of `location`. A URL needs it.
+            where: what `location` is called in errors.
 
         Raises:
             NoRegistry: there is none, and `create` is false.
             RegistryNewer: a newer Mainstay wrote it.
-            NotARegistry, NetworkFolder, and as every call.
+            BadUrl, BadBlobs; MissingExtra: a place takes a library that is not installed.
+            NotARegistry, NetworkFolder, RegistryAway, BlobsAway, and as every call.
         """
-        root = root.absolute()  # so that it stays the same one when the process changes its folder
-        return cls(Database.open(root, create=create), FolderBlobs(root / BLOBS), clock)
+        database, kept = places.opened(location, blobs, create=create, where=where)
+        return cls(database, kept, clock)
 
     def close(self) -> None:
         self._database.close()
