@@ -162,6 +162,23 @@ def test_a_reader_that_goes_away_gets_no_traceback(versions: Path) -> None:
         assert "Exception ignored" not in done.stderr, words
 
 
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show", "loans:1")], ids=" ".join)
+def test_output_onto_a_full_disk(versions: Path, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mainstay", *words],
+            cwd=versions,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert "No space left on device: make room" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_terminal_that_knows_no_dashes(versions: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mainstay", "list", "--json"],

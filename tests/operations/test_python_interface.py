@@ -17,12 +17,14 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import mainstay
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
+from mainstay.models.formats.skops import UntrustedTypes
 from mainstay.operations.catalogue import shown
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import state_of
@@ -184,3 +186,17 @@ def test_a_cell_that_fails_leaves_no_server(pipeline: Any) -> None:
     with pytest.raises(ZeroDivisionError), mainstay.serve(pipeline, X[:400]):
         _ = 1 / 0
     assert not psutil.Process().children(recursive=True)
+
+
+def test_a_model_that_stays_native_is_served_by_a_host_process(tmp_path: Path) -> None:
+    numbers = X[["age", "income"]]
+    model = NearestCentroid().fit(numbers[:400], y[:400])
+    try:
+        mainstay.register(model, name="near", X=numbers[:400], folder=tmp_path)
+        trusted: list[str] = []
+    except UntrustedTypes as error:
+        trusted = list(error.types)
+        assert not list(tmp_path.iterdir())
+    with mainstay.serve(model, numbers[:400], trusted=trusted) as url:
+        row = {"age": int(numbers["age"][450]), "income": float(numbers["income"][450])}
+        assert ask(url, row)["prediction"] == model.predict(numbers[450:451])[0]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from loan_projects import changed, project_in, write_loans
 
 from mainstay.models import package as files
+from mainstay.operations.background import ServerEnded
 from mainstay.operations.catalogue import happened, listed, shown
 from mainstay.operations.initialising import source_of
 from mainstay.operations.publishing import Trained
@@ -115,6 +118,20 @@ def test_a_port_in_use_is_told_before_anything_is_trained(project: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken):
         tried(project, port=taken.getsockname()[1])
     assert not (project / ".mainstay").exists()
+
+
+def test_a_server_that_dies_is_told_of(project: Path) -> None:
+    class Kills(Silent):
+        def note(self, text: str) -> None:
+            if text.endswith("answers now."):
+                (server,) = [child for child in psutil.Process().children() if "serve" in child.cmdline()]
+                server.kill()
+                while server.status() != psutil.STATUS_ZOMBIE:  # dead, and this process has not looked yet
+                    time.sleep(0.01)
+
+    with pytest.raises(ServerEnded, match="exit code -9"):
+        tried(project, Kills())
+    assert not psutil.Process().children(recursive=True)
 
 
 def test_a_search_that_is_stopped_leaves_what_answers(project: Path) -> None:

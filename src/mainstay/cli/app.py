@@ -56,6 +56,10 @@ def main() -> None:
     except KeyboardInterrupt:  # while another one was being told
         code = INTERRUPTED
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt but the end itself
+    try:
+        sys.stdout.flush()
+    except OSError:  # what it still holds goes nowhere: at the end, Python would only try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -34,8 +35,9 @@ def show(document: Any, *, as_json: bool, human: Callable[[Console], None]) -> N
 def show_error(sentence: str, exit_code: int, *, as_json: bool) -> None:
     """Prints an error on standard error; as one JSON object on standard output too, for programs."""
     if as_json:
-        sys.stdout.write(msgspec.json.encode({"error": sentence, "exit_code": exit_code}).decode() + "\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # the error may be that standard output takes nothing; people still read the other
+            sys.stdout.write(msgspec.json.encode({"error": sentence, "exit_code": exit_code}).decode() + "\n")
+            sys.stdout.flush()
     out = console(stderr=True)
     out.print("[bold red]Error:[/bold red]" if out.is_terminal else "Error:", end=" ")
     out.print(sentence, markup=False)
