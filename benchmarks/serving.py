@@ -25,6 +25,7 @@ from pathlib import Path
 import load
 import numpy as np
 import pandas as pd
+import psutil
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -97,7 +98,7 @@ def bare(model: Path) -> Iterator[int]:
         process.wait()
 
 
-def ask(port: int, path: str, body: bytes) -> dict:
+def ask(port: int, path: str, body: bytes, *, pause: float = 0.05) -> dict:
     """One answer, tried until the server is up."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", data=body, headers={"content-type": "application/json"}
@@ -110,7 +111,23 @@ def ask(port: int, path: str, body: bytes) -> dict:
         except OSError:
             if time.monotonic() > until:
                 raise
-            time.sleep(0.05)
+            time.sleep(pause)
+
+
+def first_answer(project: Path, body: bytes) -> float:
+    """Seconds from the start of `mainstay serve` to its first answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mainstay", "serve", "--port", str(port)]
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ask(port, "/predict", body, pause=0.005)
+        return time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def compare(name: str, make, *, rounds: int, seconds: float, connections: int) -> None:
@@ -121,6 +138,7 @@ def compare(name: str, make, *, rounds: int, seconds: float, connections: int) -
         body = make(project)
         bare_files(project, name, Path(scratch) / "bare")
         mine = sorted(os.sched_getaffinity(0))
+        started = sorted(first_answer(project, body) for _ in range(3))[1]
         with bare(Path(scratch) / "bare") as bare_port:
             os.sched_setaffinity(0, {SERVER_CORE})  # what is started now inherits it
             with background(project) as running:
@@ -137,11 +155,13 @@ def compare(name: str, make, *, rounds: int, seconds: float, connections: int) -
                                 at, path, body, connections=connections, seconds=seconds, core=LOAD_CORE
                             )
                         )
+                memory = sum(worker.memory_info().rss for worker in psutil.Process(running.pid).children())
     middle = {who: statistics.median(found) for who, found in rates.items()}
     ratios = sorted(m / b for m, b in zip(rates["mainstay"], rates["bare"], strict=True))
     print(
         f"{name:8} {len(body):5} bytes   bare {middle['bare']:8,.0f}/s   mainstay {middle['mainstay']:8,.0f}/s   "
-        f"ratio {middle['mainstay'] / middle['bare']:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})",
+        f"ratio {middle['mainstay'] / middle['bare']:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        f"\n         first answer {started:.2f} s after the start; the worker takes {memory / 1e6:.0f} MB in the end",
         flush=True,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -130,8 +129,9 @@ class App:
             if answers is None:
                 answers = await loaded.place.later(asked.cells)
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
-            write = partial(loaded.replies.write, answers, single=asked.single, identity=identity)
-            status, reply = 200, await self._aside(write) if long else write()
+            write, single = loaded.replies.write, asked.single
+            reply = await self._aside(write, answers, single, identity) if long else write(answers, single, identity)
+            status = 200
         except NoBody:
             slots.add(in_flight, -1.0)
             return  # nobody is there to be answered

@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,8 +45,7 @@ class BadBody(MainstayError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request, read: its rows, and how the answer is to look."""
 
     cells: Cells

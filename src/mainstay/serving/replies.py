@@ -31,7 +31,7 @@ class Replies:
         self._keys = tuple(label_key(label) for label in signature.labels)
         self._version = version
 
-    def write(self, answers: Answers, *, single: bool, identity: str) -> bytes:
+    def write(self, answers: Answers, single: bool, identity: str) -> bytes:
         """The body of an answer; `single` is for exactly one row."""
         reply: dict[str, Any] = {"prediction": self._predictions(answers)}
         if answers.probabilities is not None:
