@@ -66,7 +66,8 @@ docs: setup
 	@$(BIN)/python -m tools.reference
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train --group dev \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train \
+		--extra postgres --extra s3 --group dev \
 		--no-header pyproject.toml -o requirements.lock
 	$(BIN)/python -m tools.lock
 

@@ -1,13 +1,16 @@
-"""What all tests share: where the real data sets are."""
+"""What all tests share: where the real data sets are, and real servers of PostgreSQL and S3."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+import backends
 
 # A busy machine is no failure: the time limit of a whole test is pytest's.
 settings.register_profile("mainstay", deadline=None)
@@ -28,3 +31,32 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server; skips where there is none."""
+    with backends.postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty schema."""
+    with backends.schema(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that leads to a server that speaks S3."""
+    with backends.s3(tmp_path_factory.mktemp("s3") / "log") as environment:
+        yield environment
+
+
+@pytest.fixture
+def s3_url(s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place for blobs; the environment leads to it."""
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://models/{secrets.token_hex(6)}"

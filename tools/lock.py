@@ -14,18 +14,20 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = ("train", "postgres", "s3")
+"""Those that `make lock` names."""
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)", re.MULTILINE)
 
 
 def wanted(pyproject: str) -> list[Requirement]:
-    """What the package, its extra `train` and the group `dev` ask for."""
+    """What the package, these extras and the group `dev` ask for."""
     document = tomllib.loads(pyproject)
     project = document["project"]
     return [
         Requirement(line)
         for line in (
             *project["dependencies"],
-            *project["optional-dependencies"]["train"],
+            *(line for extra in EXTRAS for line in project["optional-dependencies"][extra]),
             *document["dependency-groups"]["dev"],
         )
     ]

@@ -1,7 +1,7 @@
 """A process that uses a registry with all its might, and tells what was acknowledged, until it is killed
-or told to stop by a file ROOT/stop.
+or told to stop by a file.
 
-    python registry_worker.py ROOT JOURNAL SEED
+    python registry_worker.py STOP JOURNAL SEED LOCATION [BLOBS]
 
 Each line of the journal is written after its call returned, so whatever it says must be true for ever.
 """
@@ -23,19 +23,19 @@ from mainstay.registry.store import Registry
 MODEL = "credit"
 
 
-def main(root: str, journal: str, seed: str) -> None:
+def main(stop: str, journal: str, seed: str, location: str, blobs: str | None = None) -> None:
     chance = random.Random(f"{seed}-{os.getpid()}")
     me = f"worker-{seed}-{os.getpid()}"
     with (
         Path(journal).open("ab", buffering=0) as acknowledged,
-        Registry.open(Path(root)) as registry,
+        Registry.open(location, blobs=blobs) as registry,
     ):
 
         def acknowledge(**fact: object) -> None:
             acknowledged.write(msgspec.json.encode({**fact, "actor": me}) + b"\n")
 
         turn = 0
-        while not (Path(root) / "stop").exists():
+        while not Path(stop).exists():
             turn += 1
             wish = chance.random()
             if wish < 0.4:

@@ -12,11 +12,26 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Protocol
 
 from mainstay.registry.disk import refused, sync_folder
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WRITING = "tmp"
+
+
+def is_hash(text: str) -> bool:
+    """Whether it is a SHA-256 in lower-case hex."""
+    return _HASH.fullmatch(text) is not None
+
+
+class Blobs(Protocol):
+    """Content-addressed blobs, wherever they stand; each call is as `FolderBlobs` says of it."""
+
+    def put(self, data: bytes) -> str: ...
+    def get(self, sha: str) -> bytes: ...
+    def has(self, sha: str) -> bool: ...
+    def sweep(self) -> int: ...
 
 
 class FolderBlobs:

@@ -13,7 +13,6 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
@@ -23,6 +22,7 @@ from mainstay.registry.disk import DiskFull, NotWritable, refused, sync_folder
 from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
 from mainstay.registry.locks import file_lock
 from mainstay.registry.mounts import refuse_network
+from mainstay.registry.transactions import JSON
 
 FILE = "registry.db"
 _LOCK = "registry.lock"
@@ -136,8 +136,7 @@ def _engine(path: Path) -> Engine:
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": _PATIENCE},
         max_overflow=-1,  # SQLite's own lock is the queue
-        json_serializer=lambda value: msgspec.json.encode(value).decode(),
-        json_deserializer=msgspec.json.decode,
+        **JSON,
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

@@ -11,7 +11,7 @@ from mainstay.errors import CheckFailed, MachineError, MainstayError, did_you_me
 class NoRegistry(MainstayError):
     """A project has no registry yet."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | str) -> None:
         self.root = root
         super().__init__(
             f"There is no registry in {root} yet: run mainstay train first, or go to the project's folder."
@@ -116,7 +116,7 @@ class RegistryCorrupt(MachineError):
 class RegistryNewer(MainstayError):
     """The database was written by a newer Mainstay."""
 
-    def __init__(self, path: Path, *, found: str, known: str) -> None:
+    def __init__(self, path: Path | str, *, found: str, known: str) -> None:
         self.path, self.found, self.known = path, found, known
         super().__init__(
             f"{path} was written by a newer Mainstay (schema {found}; this one knows up to {known}): "
@@ -127,6 +127,7 @@ class RegistryNewer(MainstayError):
 class NotARegistry(MainstayError):
     """The file is a database of something else."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
-        super().__init__(f"{path} is a database, but not a registry of Mainstay: move it away, then try again.")
+        way = "move it away, then try again" if isinstance(path, Path) else "name one that is empty, or another schema"
+        super().__init__(f"{path} is a database, but not a registry of Mainstay: {way}.")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from mainstay.registry import schema
 from mainstay.registry.ids import new_id
 from mainstay.registry.records import Event
+from mainstay.registry.transactions import Transactions
 
 GIVEN_UP = "webhook_given_up"
 """The one kind of event that no webhook is told of: it is about a webhook that cannot be told."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mainstay.errors import MachineError, MainstayError
-from mainstay.models.package import Manifest, Package
-from mainstay.registry.blobs import FolderBlobs
+from mainstay.models.package import Package
+from mainstay.registry.blobs import Blobs
 from mainstay.registry.ids import new_id
+from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Deployment, Member, Version
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.logs import Log, place_of
@@ -37,7 +38,7 @@ IN_WORKER = "onnx"
 class Facts(Protocol):
     """What the agent asks of the registry."""
 
-    blobs: FolderBlobs
+    blobs: Blobs
 
     def generation(self) -> int: ...
     def deployments(self) -> list[Deployment]: ...
@@ -53,9 +54,13 @@ class NoHost(MainstayError):
 class Agent:
     """Follows a registry for the workers of one server."""
 
-    def __init__(self, registry: Facts, run: Path, *, url: str, trusted: Sequence[str], human: bool, log: Log) -> None:
+    def __init__(
+        self, registry: Facts, run: Path, cache: Path, *, url: str, trusted: Sequence[str], human: bool, log: Log
+    ) -> None:
+        """`cache` is for files of versions where the registry keeps them on another machine."""
         self.registry, self.run, self.url, self.log = registry, run, url, log
-        self.hosts = Hosts(run, registry.blobs.root, trusted=trusted, human=human, log=log)
+        self.copies = LocalCopies(registry.blobs, cache)
+        self.hosts = Hosts(run, self.copies.folder.root, trusted=trusted, human=human, log=log)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
         self.workers: frozenset[int] = frozenset()
@@ -119,7 +124,7 @@ class Agent:
         looked = self.registry.generation(), self.hosts.changes
         if looked == self._looked:
             return
-        before = self.table or Table(generation=0, blobs=str(self.registry.blobs.root))
+        before = self.table or Table(generation=0, blobs=str(self.copies.folder.root))
         routes: dict[str, Route] = {}
         versions: dict[str, Placed] = {}
         errors: dict[str, str] = {}
@@ -160,7 +165,9 @@ class Agent:
         """
         if self.table is not None and version.ref in self.table.versions:
             return self.table.versions[version.ref]
-        manifest: Manifest = self.registry.package(version).manifest
+        package = self.registry.package(version)
+        self.copies.bring(package)
+        manifest = package.manifest
         if version.format == IN_WORKER:
             return Placed(version=version.ref, manifest=manifest)
         state, told = self.hosts.ensure(version.ref, manifest)

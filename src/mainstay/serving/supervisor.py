@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from mainstay.registry.local import CACHE
 from mainstay.serving.agent import Agent, Facts
 from mainstay.serving.logs import Log
 from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
@@ -65,7 +66,7 @@ def serve(registry: Facts, root: Path, settings: Settings, *, trusted: Sequence[
     ):
         url = f"http://{shown(settings.host)}:{port}"
         workers: list[_Worker] = []
-        agent = Agent(registry, run, url=url, trusted=trusted, human=settings.human, log=log)
+        agent = Agent(registry, run, root / CACHE, url=url, trusted=trusted, human=settings.human, log=log)
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):

@@ -9,21 +9,23 @@ revision = "0001"
 down_revision = None
 
 TIME = sa.DateTime(timezone=True)
+ID = sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql")
+NAME = sa.String(63).with_variant(sa.String(63, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "model",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_model"),
         sa.UniqueConstraint("name", name="uq_model_name"),
     )
     op.create_table(
         "version",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("model_id", sa.String(36), nullable=False),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("model_id", ID, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("content_id", sa.String(64), nullable=False),
         sa.Column("format", sa.String(32), nullable=False),
@@ -39,7 +41,7 @@ def upgrade() -> None:
     op.create_index("ix_version_model_id_content_id", "version", ["model_id", "content_id"])
     op.create_table(
         "attestation",
-        sa.Column("version_id", sa.String(36), nullable=False),
+        sa.Column("version_id", ID, nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
@@ -51,9 +53,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "alias",
-        sa.Column("model_id", sa.String(36), nullable=False),
-        sa.Column("name", sa.String(63), nullable=False),
-        sa.Column("version_id", sa.String(36), nullable=False),
+        sa.Column("model_id", ID, nullable=False),
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("version_id", ID, nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("since", TIME, nullable=False),
@@ -65,8 +67,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "deployment",
-        sa.Column("model_id", sa.String(36), nullable=False),
-        sa.Column("version_id", sa.String(36), nullable=False),
+        sa.Column("model_id", ID, nullable=False),
+        sa.Column("version_id", ID, nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("override", sa.Boolean(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -80,7 +82,7 @@ def upgrade() -> None:
     )
     counter = op.create_table(
         "counter",
-        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_counter"),
     )
@@ -91,7 +93,7 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
-        sa.Column("model", sa.String(63)),
+        sa.Column("model", NAME),
         sa.Column("version", sa.Integer()),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("evidence", sa.JSON(), nullable=False),
@@ -101,7 +103,7 @@ def upgrade() -> None:
     op.create_index("ix_event_model_id", "event", ["model", "id"])
     op.create_table(
         "member",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", ID, nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),

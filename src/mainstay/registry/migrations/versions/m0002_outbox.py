@@ -9,13 +9,15 @@ revision = "0002"
 down_revision = "0001"
 
 TIME = sa.DateTime(timezone=True)
+ID = sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql")
+NAME = sa.String(63).with_variant(sa.String(63, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "webhook",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project", sa.String(63), nullable=False),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("project", NAME, nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
@@ -25,8 +27,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("webhook_id", sa.String(36), nullable=False),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("webhook_id", ID, nullable=False),
         sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
