@@ -149,7 +149,7 @@ def _graph(nodes, constants, width: int, output) -> bytes:
     return model.SerializeToString()
 
 
-def native(*, boosted: bool = False) -> Draft:
+def native(*, boosted: bool = False, strength: float = 1.0) -> Draft:
     """A scikit-learn classifier kept as it is: it runs in a host process. `boosted` needs types to be trusted."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -158,7 +158,7 @@ def native(*, boosted: bool = False) -> Draft:
 
     rows = np.arange(160, dtype=np.float64).reshape(80, 2) / 4
     y = np.where(rows[:, 0] > 20, "high", "low")
-    estimator = HistGradientBoostingClassifier(max_iter=3) if boosted else LogisticRegression()
+    estimator = HistGradientBoostingClassifier(max_iter=3) if boosted else LogisticRegression(C=strength)
     estimator.fit(rows, y)
     signature = Signature(
         inputs=(Column(name="a", type="number", typical=1.0), Column(name="b", type="number", typical=2.0)),
