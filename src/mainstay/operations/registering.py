@@ -19,6 +19,7 @@ from mainstay.models.signature import Signature
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import Lineage, lineage_of
 from mainstay.operations.recording import Verdict, record
+from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
@@ -60,6 +61,7 @@ def register(
             served, X=X, X_test=X_test, y_test=y_test, slices=slices, gates=conditions, positive=positive
         )
     with Registry.open(state_of(folder)) as registry:
+        subscribe(folder, registry)
         verdict = Verdict(
             description=type(model).__name__,
             built=built,
@@ -111,7 +113,7 @@ def _evaluated(
 ) -> Evaluation:
     frame = retaken(X_test, take(X)).reset_index(drop=True)
     signature = model.signature
-    truth = _truth(signature, y_test)
+    truth = truth_of(signature, y_test)
     decision = model.spec.decision
     if signature.task == "binary" and decision is None:
         decision = Decision(positive=_index(signature.labels, positive), threshold=0.5)
@@ -125,10 +127,10 @@ def _evaluated(
         return evaluate(answers, truth, signature, slices=by_column, keep=kept, decision=decision)
 
     evaluation = scored(model.answer(model.cells(frame)))
-    return msgspec.structs.replace(evaluation, baseline=scored(_constant(signature, truth)))
+    return msgspec.structs.replace(evaluation, baseline=scored(constant_answers(signature, truth)))
 
 
-def _truth(signature: Signature, y_test: Any) -> Any:
+def truth_of(signature: Signature, y_test: Any) -> Any:
     values = np.asarray(y_test).reshape(-1)
     if signature.task == "regression":
         return values.astype(np.float64)
@@ -136,7 +138,7 @@ def _truth(signature: Signature, y_test: Any) -> Any:
     return np.array([index[value] for value in values.tolist()], dtype=np.int64)
 
 
-def _constant(signature: Signature, truth: Any) -> Answers:
+def constant_answers(signature: Signature, truth: Any) -> Answers:
     """The best constant answer to the test rows: harder to beat than one that had to be learnt."""
     rows = len(truth)
     if signature.task == "regression":

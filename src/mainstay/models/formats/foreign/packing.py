@@ -1,0 +1,191 @@
+"""From a graph made of a foreign file to the files of a package, held against the model's own library.
+
+There are no rows of the model's training here, so the rows of the proof are synthetic: drawn from the columns' ranges,
+from the thresholds of the trees, with missing and unseen values. For the same reason a package has no profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mainstay.models import package as files
+from mainstay.models.answers import Answers
+from mainstay.models.encoder import Encoder
+from mainstay.models.formats.foreign.protocol import CannotImport
+from mainstay.models.golden import Golden
+from mainstay.models.package import Draft, ModelSpec, encoded
+from mainstay.models.packaging import GOLDEN_ROWS, ONNX_FILE, Built
+from mainstay.models.parity import (
+    Compared,
+    Parity,
+    boundary_cells,
+    boundary_limit,
+    compare,
+    lineage,
+    missing_cells,
+    unseen_cells,
+)
+from mainstay.models.runtime import Model
+from mainstay.models.signature import Cells, Column, Floats, InputError, Reader, Signature
+from mainstay.models.synthetic import synthetic_rows
+
+ROWS = 512
+SEED = 0
+LIKELY = 10.0
+
+
+def packed(
+    graph: bytes,
+    *,
+    signature: Signature,
+    encoder: Encoder | None,
+    native: Callable[[Cells], Answers] | None,
+    thresholds: Mapping[int, Floats] | None = None,
+) -> Built:
+    """The package of a graph that speaks as `formats.onnx` wants it.
+
+    Args:
+        native: the model's own library, asked for the same rows; None where there is none, and the golden predictions
+            are the graph's own.
+        thresholds: split points by feature.
+
+    Raises:
+        CannotImport: the graph does not answer as the library does, or answers no row at all.
+    """
+    content = {
+        ONNX_FILE: graph,
+        files.SIGNATURE: encoded(signature),
+        files.SPEC: encoded(ModelSpec(format="onnx", file=ONNX_FILE)),
+    }
+    if encoder is not None:
+        content[files.ENCODER] = encoded(encoder)
+    model = Model.load(Draft(content).package())
+    points = dict(thresholds or {})
+    paths = lineage(encoder, signature)
+    places = {
+        path.column: values for feature, values in points.items() if (path := paths[feature]) and not path.factors
+    }
+    nothing = Cells(np.empty((0, len(signature.inputs))), dict.fromkeys(_texts(signature), ()))
+    rows = synthetic_rows(_wide(signature), ROWS, reference=nothing, thresholds=places, seed=SEED)
+    cells = Reader(signature).rows(rows)
+    truth = native or model.answer
+    try:
+        expected = truth(cells)
+    except (InputError, ValueError) as error:
+        raise CannotImport(f"The model refuses rows that its own columns describe: {error}") from error
+    parity = (
+        _parity(model, truth, cells, expected, signature=signature, encoder=encoder, thresholds=points)
+        if native
+        else _alone(model, cells)
+    )
+    if not parity.holds:
+        raise CannotImport(f"What was made of the file does not answer as its own library does: {parity.told()}.")
+    content[files.GOLDEN] = encoded(_golden(*_finite(rows, expected)))
+    draft = Draft(content, {files.PARITY: encoded(parity)})
+    Model.load(draft.package()).check_golden()
+    return Built(draft, parity, "onnx", "")
+
+
+def ranged(column: Column, points: Floats) -> Column:
+    """A number column with a range that holds its thresholds, for forms and synthetic rows."""
+    if column.type != "number" or not len(points):
+        return column
+    low, high = float(np.min(points)), float(np.max(points))
+    margin = (high - low) / 10 or max(1.0, abs(low) / 10)
+    return msgspec.structs.replace(column, minimum=low - margin, maximum=high + margin, typical=(low + high) / 2)
+
+
+def _wide(signature: Signature) -> Signature:
+    """The signature with some range for each column of numbers that has none, for synthetic rows alone."""
+    inputs = tuple(
+        msgspec.structs.replace(column, minimum=-LIKELY, maximum=LIKELY)
+        if column.type == "number" and column.minimum is None
+        else column
+        for column in signature.inputs
+    )
+    return msgspec.structs.replace(signature, inputs=inputs)
+
+
+def _texts(signature: Signature) -> list[int]:
+    return [index for index, column in enumerate(signature.inputs) if column.type == "text"]
+
+
+def _parity(
+    model: Model,
+    native: Callable[[Cells], Answers],
+    cells: Cells,
+    expected: Answers,
+    *,
+    signature: Signature,
+    encoder: Encoder | None,
+    thresholds: dict[int, Floats],
+) -> Parity:
+    def both(rows: Cells) -> Compared:
+        return compare(model.answer(rows), native(rows)) if len(rows) else Compared()
+
+    held = compare(model.answer(cells), expected)
+    boundary = Compared()
+    if encoder is not None and thresholds:
+        limit = boundary_limit(encoder.width)
+        boundary = both(boundary_cells(cells, lineage(encoder, signature), thresholds, limit=limit, seed=SEED))
+    return Parity(
+        rows=held.rows,
+        label_disagreements=held.label_disagreements,
+        largest_difference=held.largest_difference,
+        boundary=boundary,
+        missing=both(missing_cells(cells, signature)),
+        unseen=both(unseen_cells(cells, signature)),
+        single=_single(model, cells),
+    )
+
+
+def _alone(model: Model, cells: Cells) -> Parity:
+    """What can be proven without another library: that the answers know nothing of each other."""
+    return Parity(rows=0, label_disagreements=0, largest_difference=0.0, single=_single(model, cells))
+
+
+def _single(model: Model, cells: Cells) -> Compared:
+    few = cells.rows(slice(0, 32))
+    together, found = model.answer(few), Compared()
+    for row in range(len(few)):
+        part = slice(row, row + 1)
+        alone = model.answer(few.rows(part))
+        found = found.joined(compare(alone, _part(together, part)))
+    return found
+
+
+def _finite(rows: Sequence[Mapping[str, object]], answers: Answers) -> tuple[list[Mapping[str, object]], Answers]:
+    """The rows whose answers are numbers: a logarithm of an unlikely row may be none.
+
+    Raises:
+        CannotImport: there are no such rows.
+    """
+    kept = np.ones(len(rows), dtype=np.bool_)
+    for found in (answers.values, answers.probabilities):
+        if found is not None:
+            kept &= np.isfinite(found.reshape(len(rows), -1)).all(axis=1)
+    if not kept.any():
+        raise CannotImport("The model gives no number for any row that its own columns describe.")
+    return [row for row, keep in zip(rows, kept.tolist(), strict=True) if keep], _part(answers, kept)
+
+
+def _part(answers: Answers, rows: slice | npt.NDArray[np.bool_]) -> Answers:
+    return Answers(
+        values=None if answers.values is None else answers.values[rows],
+        labels=None if answers.labels is None else answers.labels[rows],
+        probabilities=None if answers.probabilities is None else answers.probabilities[rows],
+    )
+
+
+def _golden(rows: Sequence[Mapping[str, object]], answers: Answers) -> Golden:
+    part = slice(0, GOLDEN_ROWS)
+    return Golden(
+        rows=[dict(row) for row in rows[part]],
+        labels=None if answers.labels is None else answers.labels[part].tolist(),
+        probabilities=None if answers.probabilities is None else answers.probabilities[part].tolist(),
+        values=None if answers.values is None else answers.values[part].tolist(),
+    )

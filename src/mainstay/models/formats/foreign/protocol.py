@@ -1,0 +1,122 @@
+"""What every module for a foreign format has, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mainstay.errors import MainstayError, did_you_mean
+from mainstay.models.package import Draft
+from mainstay.models.packaging import Built
+from mainstay.models.signature import Label, Task
+
+
+class CannotImport(MainstayError):
+    """A file that cannot become a version that answers as it does where it comes from; says what is in the way."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of a file, where the file itself does not."""
+
+    columns: tuple[str, ...] = ()
+    """Names of the inputs, in their order."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes, in the order of the probabilities."""
+    nullable: tuple[str, ...] = ()
+    """Columns that may be missing; `*` for all."""
+    target: str | None = None
+    """Name of what is predicted."""
+    trusted: tuple[str, ...] = ()
+    """Types that the operator lets be restored (skops)."""
+
+    def names(self, own: Sequence[str], width: int) -> tuple[str, ...]:
+        """Names for `width` inputs: those told, else the file's own, else x0 to xN.
+
+        Raises:
+            CannotImport: another number of names was told, or one stands twice.
+        """
+        names = self.columns or tuple(own) or tuple(f"x{index}" for index in range(width))
+        if len(names) != width:
+            raise CannotImport(f"The model takes {width} inputs, and {len(names)} names are given: name each of them.")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise CannotImport(f"The name {twice[0]!r} stands for two inputs: give other names with --columns.")
+        return names
+
+    def classes(self, own: Sequence[Label]) -> tuple[Label, ...]:
+        """The classes: those told in place of the file's own, which say how many there are.
+
+        Raises:
+            CannotImport: another number of labels was told.
+        """
+        if not self.labels:
+            return tuple(own)
+        if len(self.labels) != len(own):
+            raise CannotImport(f"The model has {len(own)} classes, and {len(self.labels)} labels are given.")
+        # Numbers told on a command line are numbers where the file has numbers.
+        spelled = {str(label): label for label in own}
+        if all(label in spelled for label in self.labels) and list(map(str, own)) == list(self.labels):
+            return tuple(own)
+        whole = all(text.lstrip("-").isdigit() and str(int(text)) == text for text in self.labels)
+        return tuple(int(text) for text in self.labels) if whole else tuple(self.labels)
+
+    def may_miss(self, names: Sequence[str]) -> frozenset[str]:
+        """The inputs that may be missing, as told.
+
+        Raises:
+            CannotImport: one of them is no input.
+        """
+        if self.nullable == ("*",):
+            return frozenset(names)
+        for name in self.nullable:
+            if name not in names:
+                raise CannotImport(f"--nullable names {name!r}, which is no input.{did_you_mean(name, names)}")
+        return frozenset(self.nullable)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A package made from a file, and what is to be told of it."""
+
+    built: Built
+    description: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def draft(self) -> Draft:
+        return self.built.draft
+
+
+class Format(Protocol):
+    """A module for one format."""
+
+    NAME: str
+    """As a person calls it."""
+
+    def detect(self, path: Path, head: bytes) -> bool:
+        """Whether a file (with its first 4,096 bytes) or a folder (with none) is of this format."""
+
+    def draft(self, path: Path, told: Told) -> Imported:
+        """The package of a file.
+
+        Raises:
+            CannotImport: the file is not whole, or holds what would not be answered as it should.
+            MissingExtra: its library is not installed.
+        """
+
+
+def task_of(labels: Sequence[Label]) -> Task:
+    """The task that so many labels make; none make a regression."""
+    if not labels:
+        return "regression"
+    return "binary" if len(labels) == 2 else "multiclass"
+
+
+def content_of(path: Path, limit: int) -> bytes:
+    """The bytes of a file of at most `limit` bytes. Raises CannotImport for a larger one, OSError as reading does."""
+    size = path.stat().st_size
+    if size > limit:
+        raise CannotImport(f"{path.name} has {size:,} bytes, more than the {limit:,} that are read of such a file.")
+    return path.read_bytes()

@@ -1,0 +1,49 @@
+"""Which module reads which file: the one table of foreign formats."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import cast
+
+from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
+
+_HERE = "mainstay.models.formats.foreign"
+MODULES = ("native_folder", "xgboost_file", "lightgbm_file", "catboost_file", "onnx_file")
+"""In the order in which they are asked whether a file is theirs."""
+_HEAD = 4096
+_CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")
+
+
+def formats() -> list[Format]:
+    """All foreign formats."""
+    return [cast("Format", importlib.import_module(f"{_HERE}.{name}")) for name in MODULES]
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file or a folder.
+
+    Raises:
+        CannotImport: there is none, or none that is known; or a file that could only be loaded by running its code.
+    """
+    if not path.exists():
+        raise CannotImport(f"There is no file or folder {path}.")
+    if path.suffix.lower() in _CODE:
+        raise CannotImport(
+            f"{path.name} runs code when it is loaded, whoever wrote it: load it where you trust it, and register the "
+            "model from there with mainstay.register, or export it as ONNX."
+        )
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    for module in formats():
+        if module.detect(path, head):
+            return module
+    known = ", ".join(module.NAME for module in formats())
+    raise CannotImport(f"{path.name} is none of the formats that are read: {known}.")
+
+
+def draft_of_file(path: Path, told: Told) -> Imported:
+    """The package of a file. Raises CannotImport, MissingExtra, PackageCorrupt, SignatureError."""
+    return format_of(path).draft(path, told)

@@ -1,0 +1,196 @@
+"""`mainstay import`: a model that another program wrote to a file becomes a version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from mainstay.errors import MainstayError
+from mainstay.models.formats.foreign.protocol import Imported, Told
+from mainstay.models.importing import draft_of_file, format_of
+from mainstay.models.package import Decision
+from mainstay.models.runtime import Model
+from mainstay.operations.home import state_of
+from mainstay.operations.lineage import Lineage, lineage_of
+from mainstay.operations.recording import Verdict, plain, record
+from mainstay.operations.registering import constant_answers, truth_of
+from mainstay.operations.tables import slice_values, table_of, truth_for
+from mainstay.operations.trust import trusted_types
+from mainstay.registry.refs import model_name
+from mainstay.registry.store import Registry
+from mainstay.training.evaluation import Evaluation, evaluate
+from mainstay.training.gates import Champion, Gate, GateResult, decide, named, parse
+from mainstay.training.report import ReportInput
+from mainstay.training.values import cells_of
+
+_UNJUDGED = (
+    "It was not evaluated, so it has passed no gate: import it with --evaluate DATA --target COLUMN, or deploy it with "
+    "--override and a reason."
+)
+
+
+class ImportedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mainstay import` answers."""
+
+    version: str
+    passed: bool
+    """Whether it may be deployed without an override."""
+    source: str
+    """The format of the file."""
+    description: str
+    content_id: str
+    inputs: list[str]
+    labels: list[bool | int | str]
+    largest_difference: float | None
+    """Of its answers to those of its own library, over synthetic rows; None where it has no such library."""
+    metrics: dict[str, dict[str, float | None]]
+    gates: list[GateResult]
+    notes: list[str]
+
+
+def import_file(
+    folder: Path,
+    path: Path,
+    *,
+    name: str,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    nullable: Sequence[str] = (),
+    target: str | None = None,
+    data: Path | None = None,
+    gates: Sequence[str] = (),
+    positive: str | None = None,
+) -> ImportedVersion:
+    """Registers the model of a file as the next version of `name`.
+
+    Args:
+        columns, labels, nullable: what the file does not say: names of inputs, of classes, columns that may be missing.
+        target: the column that is predicted.
+        data: rows to evaluate it on, with their true answers; without, it is not evaluated, and has not passed.
+        gates: that it is held against there; by default, a trivial baseline must be beaten.
+        positive: of two classes, the one to find; by default the last.
+
+    Raises:
+        CannotImport, MissingExtra, PackageCorrupt, UntrustedTypes: the file.
+        DataError, InputError, GateError, EvaluationError: the rows. BadName.
+    """
+    model_name(name)
+    if data is None and (gates or positive is not None):
+        raise MainstayError(
+            "Gates and the positive label are for rows: give them with --evaluate DATA --target COLUMN."
+        )
+    for text in gates:
+        parse(text)
+    told = Told(tuple(columns), tuple(labels), tuple(nullable), target, trusted_types(folder))
+    made = draft_of_file(path, told)
+    served = Model.load(made.draft.package(), trusted=told.trusted)
+    signature = served.signature
+    conditions = [parse(text, signature.task) for text in gates]
+    evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)
+    with Registry.open(state_of(folder)) as registry:
+        verdict = Verdict(
+            description=made.description,
+            built=made.built,
+            evaluation=evaluation,
+            gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
+            notes=[*made.notes, *_unjudged(evaluation)],
+        )
+        origin = lineage_of(folder, command="mainstay import", data=_source(path))
+        page = _page(name, verdict, origin)
+        version = record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
+    return ImportedVersion(
+        version=version.ref,
+        passed=verdict.passed,
+        source=format_of(path).NAME,
+        description=made.description,
+        content_id=version.content_id,
+        inputs=list(signature.names),
+        labels=list(signature.labels),
+        largest_difference=_difference(made),
+        metrics={} if evaluation is None else plain(evaluation.metrics),
+        gates=list(verdict.gates),
+        notes=list(verdict.notes),
+    )
+
+
+def _difference(made: Imported) -> float | None:
+    return made.built.parity.largest_difference if made.built.parity.rows else None
+
+
+def _unjudged(evaluation: Evaluation | None) -> list[str]:
+    if evaluation is not None:
+        return []
+    return [_UNJUDGED]
+
+
+def _evaluated(folder: Path, model: Model, data: Path, gates: Sequence[Gate], positive: str | None) -> Evaluation:
+    signature = model.signature
+    table, slices = table_of(folder, data.absolute(), missing=signature.missing_tokens or ("", "NA", "NaN", "null"))
+    truth = truth_for(table, signature)
+    if truth is None:
+        raise MainstayError(
+            f"{data.name} has no full column {signature.target!r} of true answers: name the column with --target."
+        )
+    if signature.labels and (unknown := [value for value in truth if value not in signature.labels]):
+        raise MainstayError(
+            f"{data.name} has the answer {unknown[0]!r}, and the model knows "
+            f"{', '.join(map(repr, signature.labels))}: name its classes with --labels, in their order."
+        )
+    y = truth_of(signature, np.array(truth, dtype=object) if signature.labels else truth)
+    kept = named(gates)
+    decision = _decision(model, positive)
+    answers = model.answer(cells_of(table, signature))
+    columns = slice_values(table, sorted({*(s for s in slices if s in table.names), *kept}))
+    found = evaluate(answers, y, signature, slices=columns, keep=kept, decision=decision)
+    base = evaluate(constant_answers(signature, y), y, signature, slices=columns, keep=kept, decision=decision)
+    return msgspec.structs.replace(found, baseline=base)
+
+
+def _decision(model: Model, positive: str | None) -> Decision | None:
+    labels = model.signature.labels
+    if positive is None:
+        return model.spec.decision
+    spelled = [str(label) for label in labels]
+    if len(labels) != 2 or positive not in spelled:
+        raise MainstayError(
+            f"--positive {positive} is none of two labels: the model has {', '.join(spelled) or 'none'}."
+        )
+    return Decision(positive=spelled.index(positive), threshold=0.5)
+
+
+def _champion(registry: Registry, name: str) -> Champion | None:
+    """The deployed version, which is not scored: nobody can say that it was not trained on these rows. So a gate
+    against it fails closed."""
+    deployment = registry.deployment(name)
+    if deployment is None:
+        return None
+    ref = deployment.version.ref
+    return Champion(
+        ref=ref,
+        trouble=f"Whether {ref} or this file was trained on these rows cannot be known, so the two are not compared: "
+        "leave the gate out, and see mainstay diff.",
+    )
+
+
+def _source(path: Path) -> dict[str, object]:
+    """The file's name and hash; a folder's manifest stands for all of it."""
+    file = path / "manifest.json" if path.is_dir() else path
+    return {"source": path.name, "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}}
+
+
+def _page(name: str, verdict: Verdict, origin: Lineage) -> ReportInput | None:
+    if verdict.evaluation is None:
+        return None
+    return ReportInput(
+        model=name,
+        evaluation=verdict.evaluation,
+        gates=list(verdict.gates),
+        created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
+        description=verdict.description,
+        parity=msgspec.to_builtins(verdict.built.parity),
+        notes=list(verdict.notes),
+    )

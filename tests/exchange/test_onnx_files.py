@@ -1,0 +1,142 @@
+"""ONNX files of others: what they say is taken, what they do not say is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from mainstay.models.formats.foreign.protocol import CannotImport, Told
+from mainstay.models.importing import draft_of_file
+from mainstay.models.runtime import Model
+
+
+def _imported(data: bytes, tmp_path, **told):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data)
+    return Model.load(draft_of_file(path, Told(**told)).draft.package())
+
+
+@pytest.fixture
+def table(numbers):
+    return np.nan_to_num(numbers[0]).astype(np.float32), numbers[1]
+
+
+@pytest.mark.parametrize("zipmap", [False, True])
+@pytest.mark.parametrize("names", [(0, 1, 2), ("low", "middle", "high")])
+def test_a_classifier_of_scikit_learn(table, names, zipmap, tmp_path):
+    x, y = table
+    fitted = RandomForestClassifier(n_estimators=5, random_state=0).fit(x, np.array(names)[y])
+    data = to_onnx(fitted, x[:1], options={"zipmap": zipmap}).SerializeToString()
+    model = _imported(data, tmp_path, columns=("a", "b", "c", "d"))
+    assert model.signature.labels == tuple(fitted.classes_.tolist())
+    rows = [dict(zip("abcd", map(float, row), strict=True)) for row in x]
+    np.testing.assert_allclose(model.predict_proba(rows), fitted.predict_proba(x), atol=1e-6)
+    assert model.predict(rows) == fitted.predict(x).tolist()
+
+
+def test_a_regression(table, tmp_path):
+    x, y = table
+    fitted = LinearRegression().fit(x, y)
+    model = _imported(to_onnx(fitted, x[:1]).SerializeToString(), tmp_path)
+    assert model.signature.names == ("x0", "x1", "x2", "x3")
+    np.testing.assert_allclose(
+        model.predict([dict(zip(model.signature.names, map(float, r), strict=True)) for r in x]),
+        fitted.predict(x),
+        atol=1e-5,
+    )
+
+
+def test_named_columns_of_numbers_and_texts(table, tmp_path):
+    import pandas as pd
+
+    x, y = table
+    frame = pd.DataFrame({"age": x[:, 1], "colour": np.where(x[:, 2] > 0, "red", "blue")})
+    steps = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["colour"]), remainder="passthrough")
+    fitted = make_pipeline(steps, LogisticRegression()).fit(frame, y > 0)
+    kinds = [("age", FloatTensorType([None, 1])), ("colour", StringTensorType([None, 1]))]
+    data = to_onnx(fitted, initial_types=kinds, options={"zipmap": False}).SerializeToString()
+    model = _imported(data, tmp_path, labels=("no", "yes"))
+    assert [(c.name, c.type) for c in model.signature.inputs] == [("age", "number"), ("colour", "text")]
+    rows = [{"age": float(a), "colour": c} for a, c in zip(frame["age"], frame["colour"], strict=True)]
+    np.testing.assert_allclose(model.predict_proba(rows), fitted.predict_proba(frame), atol=1e-6)
+
+
+def _graph(op="Identity", *, domain="", width=3, out=3, rows="rows", outputs=1, kind=TensorProto.FLOAT, weights=None):
+    names = [f"y{i}" for i in range(outputs)]
+    weights = weights or numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")
+    inputs = ["x", "w"] if op == "MatMul" else ["x"]
+    return helper.make_model(
+        helper.make_graph(
+            [helper.make_node(op, inputs, [name], domain=domain) for name in names],
+            "g",
+            [helper.make_tensor_value_info("x", kind, [rows, width])],
+            [helper.make_tensor_value_info(name, kind, [rows, out]) for name in names],
+            [weights] if op == "MatMul" else [],
+        ),
+        opset_imports=[helper.make_opsetid("", 21), *([helper.make_opsetid(domain, 1)] if domain else [])],
+        ir_version=10,
+    )
+
+
+def _external():
+    weights = numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="../../etc/passwd")
+    return _graph("MatMul", weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (_graph("Mine", domain="my.library"), "custom operators"),
+        (_external(), "in other files"),
+        (_graph(rows=1), "exactly 1 rows"),
+        (_graph(), "--labels"),
+        (_graph(outputs=2), "which one answers"),
+        (_graph(width=None, out=None), "how many columns"),
+        (_graph(kind=TensorProto.INT64), "int64"),
+        (_graph("NoSuchOperator"), "no sound ONNX"),
+    ],
+)
+def test_what_is_not_said_or_not_safe_is_refused(model, said, tmp_path):
+    with pytest.raises(CannotImport, match=said):
+        _imported(model.SerializeToString(), tmp_path)
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path):
+    with pytest.raises(CannotImport):
+        _imported(b"\x08not a model", tmp_path)
+
+
+def test_told_labels_and_columns_make_a_plain_graph_whole(tmp_path):
+    model = _imported(_graph("Softmax").SerializeToString(), tmp_path, labels=("a", "b", "c"), nullable=("*",))
+    assert model.signature.labels == ("a", "b", "c")
+    assert model.predict([{"x0": 0.0, "x1": 3.0, "x2": 1.0}]) == ["b"]
+
+
+def test_an_onnx_that_answers_nan_is_refused(tmp_path):
+    with pytest.raises(CannotImport, match="no number"):
+        _imported(_log_graph(), tmp_path)
+
+
+def _log_graph() -> bytes:
+    graph = _graph("Log", width=3, out=3)
+    node = helper.make_node("Sub", ["x", "big"], ["less"])
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([99.0], dtype=np.float32), "big"))
+    graph.graph.node[0].input[0] = "less"
+    graph.graph.node.insert(0, node)
+    del graph.graph.output[0].type.tensor_type.shape.dim[1:]
+    graph.graph.output[0].type.tensor_type.shape.dim.add(dim_value=1)
+    graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString()
