@@ -26,7 +26,7 @@ COMMANDS = dict(every_command(typer.main.get_command(app)))
 
 def test_the_commands_of_the_straight_path_are_there() -> None:
     expected = {"try", "init", "train", "deploy", "serve", "list", "show", "compare", "alias", "events", "diff", "demo"}
-    assert set(COMMANDS) == expected
+    assert expected <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
