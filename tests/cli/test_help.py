@@ -11,14 +11,16 @@ import typer
 import mainstay.cli.commands  # noqa: F401 - registers the commands
 from mainstay.cli.app import app
 
-LONG_RUNNING = {"serve"}
-
 
 def every_command(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from every_command(inner, f"{path} {name}".strip())
-    if path:
+    """Every command that does something, by its words; a group of commands only holds them."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
         yield path, command
+        return
+    assert command.help, f"the group {path or 'mainstay'} has no help"
+    for name, below in inner.items():
+        yield from every_command(below, f"{path} {name}".strip())
 
 
 COMMANDS = dict(every_command(typer.main.get_command(app)))
