@@ -28,6 +28,17 @@ CANDIDATES = (
     "svm",
     "neural_network",
 )
+EVENTS = (
+    "registered",
+    "registered_again",
+    "attested",
+    "alias_moved",
+    "alias_removed",
+    "deployed",
+    "undeployed",
+)
+"""The kinds of events that webhooks can be told of."""
+_FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -120,6 +131,19 @@ class Serve(Struct, frozen=True):
     """Largest request body, in bytes."""
 
 
+class Webhook(Struct, frozen=True):
+    """Who is told of what happens."""
+
+    url: str
+    """Where events are posted to: https, or, with allow_private, http; ${NAME} comes from the environment."""
+    secret: str
+    """What messages are signed with: "${NAME}", as it comes from the environment alone."""
+    events: tuple[str, ...] = ()
+    """Which kinds of events; none: all."""
+    allow_private: bool = False
+    """Whether the URL may lead into a private network, or to this machine."""
+
+
 class Project(Struct, frozen=True):
     """The whole of `mainstay.toml`."""
 
@@ -151,6 +175,8 @@ class Project(Struct, frozen=True):
     split: Split = Split()
     search: Search = Search()
     serve: Serve = Serve()
+    webhooks: tuple[Webhook, ...] = ()
+    """Tables [[webhooks]]: who is told of what happens; see the page on webhooks."""
 
 
 def load(folder: Path) -> Project:
@@ -188,7 +214,12 @@ def parse(text: str, *, name: str = FILE) -> Project:
 
 def checked(project: Project, *, name: str = FILE) -> Project:
     """The project, if its values fit together. Raises ProjectError."""
-    for problem in (*_problems_of_columns(project), *_problems_of_data(project), *_problems_of_search(project.search)):
+    for problem in (
+        *_problems_of_columns(project),
+        *_problems_of_data(project),
+        *_problems_of_search(project.search),
+        *_problems_of_webhooks(project.webhooks),
+    ):
         raise ProjectError(f"{name}: {problem}")
     return project
 
@@ -235,6 +266,23 @@ def _problems_of_search(search: Search) -> Iterator[str]:
         yield f"[search] trials = {search.trials} must be at least 1."
     if search.folds < 2:
         yield f"[search] folds = {search.folds} must be at least 2."
+
+
+def _problems_of_webhooks(webhooks: tuple[Webhook, ...]) -> Iterator[str]:
+    seen, known = set(), f" Known: {', '.join(EVENTS)}."
+    for hook in webhooks:
+        if hook.url in seen:
+            yield f"two [[webhooks]] have the url {hook.url!r}: write one, with the events of both."
+        seen.add(hook.url)
+        if not _FROM_ENVIRONMENT.fullmatch(hook.secret):
+            # Not quoted: it may be the secret itself.
+            yield (
+                '[[webhooks]] secret must be the name of an environment variable, such as "${HOOK_SECRET}": '
+                "a secret does not belong into a file."
+            )
+        for kind in hook.events:
+            if kind not in EVENTS:
+                yield f"[[webhooks]] events names {kind!r}.{did_you_mean(kind, EVENTS) or known}"
 
 
 def _refuse_unknown(raw: dict[str, Any], kind: type[Struct], name: str, table: str) -> None:

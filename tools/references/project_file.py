@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mainstay.models import signature
-from mainstay.project import FILE, Data, Project, Struct
+from mainstay.project import FILE, Data, Project, Struct, Webhook
 from mainstay.training.project_file import render
 
 SAMPLE = Project(
@@ -49,6 +49,7 @@ def tables() -> Iterator[tuple[str, type[Struct]]]:
     for field in msgspec.structs.fields(Project):
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             yield f"[{field.name}]", field.type
+    yield "[[webhooks]]", Webhook
 
 
 def keys(kind: type[Struct]) -> Iterator[tuple[str, str, str, str]]:
@@ -84,6 +85,7 @@ def _type(annotation: str) -> str:
         words = words.replace(name, str(alias).replace("typing.", ""))
     for python, toml in (
         ("tuple[str, ...]", "list of text"),
+        ("tuple[Webhook, ...]", "list of tables"),
         ("tuple[float, float]", "list of 2 numbers"),
         ("dict[str, str]", "table of text"),
         ("bool | int | str", "true/false, whole number or text"),

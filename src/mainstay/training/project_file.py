@@ -127,6 +127,7 @@ def render(project: Project, notes: Sequence[str] = ()) -> str:
         lines += ["", f"# {meaning}", f"[{table}]", *_keys(getattr(project, table), MEANINGS[table])]
         if table == "data":
             lines += _columns(project)
+    lines += _webhooks(project)
     text = "\n".join(lines) + "\n"
     text.encode("utf-8")
     return text
@@ -146,6 +147,26 @@ def _columns(project: Project) -> list[str]:
         "[left_out]",
         *_entries(project.left_out),
     ]
+
+
+def _webhooks(project: Project) -> list[str]:
+    lines = [
+        "",
+        "# Who is told of what happens, one table [[webhooks]] each. The secret comes from the environment alone;",
+        "# events: which kinds, none for all; allow_private: whether the url may lead into a private network.",
+    ]
+    for hook in project.webhooks:
+        facts = {"url": hook.url, "secret": hook.secret, "events": hook.events, "allow_private": hook.allow_private}
+        lines += ["[[webhooks]]", *(f"{key} = {_value(value)}" for key, value in facts.items()), ""]
+    if not project.webhooks:
+        lines += [
+            "# [[webhooks]]",
+            '# url = "https://example.com/hooks/mainstay"',
+            '# secret = "${HOOK_SECRET}"',
+            '# events = ["deployed", "undeployed"]',
+            "# allow_private = false",
+        ]
+    return lines
 
 
 def _entries(table: Mapping[str, str]) -> Iterable[str]:
