@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,39 +54,32 @@ def postgres() -> Iterator[str]:
     # PostgreSQL refuses to run as root; its package makes this user.
     user = "postgres" if os.getuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="mainstay-pg-"))
-    process = None
+
+    def run(program: str, *words: str | Path) -> None:
+        told = folder / "told"  # a file: the server would keep a pipe open
+        with told.open("wb") as output:
+            done = subprocess.run(
+                [where / program, *words], user=user, cwd=folder, stdout=output, stderr=output, check=False
+            )
+        assert done.returncode == 0, told.read_text(encoding="utf-8")
+
     try:
         if user is not None:
             shutil.chown(folder, user)
         (folder / "password").write_text(PASSWORD, encoding="utf-8")
+        os.environ["MAINSTAY_TEST_PASSWORD"] = PASSWORD
         words = ["--auth=scram-sha-256", "--username=keeper", f"--pwfile={folder / 'password'}", "--encoding=UTF8"]
-        made = subprocess.run(
-            [where / "initdb", "--pgdata", folder / "data", "--no-sync", "--locale=C.UTF-8", *words],
-            user=user, cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
+        run("initdb", "--pgdata", folder / "data", "--no-sync", "--locale=C.UTF-8", *words)
         port = free_port()
         # Not fsync: no test cuts the power; all else is as the package has it.
-        settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [where / "postgres", "-D", folder / "data", *(word for each in settings for word in ("-c", each))],
-                user=user, cwd=folder, stdout=log, stderr=log,
-            )  # fmt: skip
-        os.environ["MAINSTAY_TEST_PASSWORD"] = PASSWORD
-        until = time.monotonic() + UP_WITHIN
-        while subprocess.run([where / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
-            assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield f"postgresql+psycopg://keeper:${{MAINSTAY_TEST_PASSWORD}}@127.0.0.1:{port}/postgres"
+        settings = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        # Under init, not under this process, whose children some tests count.
+        run("pg_ctl", "start", "-w", "-D", folder / "data", "-l", folder / "log", "-o", settings)
+        try:
+            yield f"postgresql+psycopg://keeper:${{MAINSTAY_TEST_PASSWORD}}@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "stop", "-w", "-m", "fast", "-D", folder / "data")
     finally:
-        if process is not None:
-            process.send_signal(signal.SIGINT)  # a fast shutdown
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -114,17 +107,19 @@ def schema(server: str) -> Iterator[str]:
 def s3(log: Path) -> Iterator[dict[str, str]]:
     """The environment that leads to a server with the empty bucket `models`."""
     port = free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=output, stderr=output)
+    # Under init, not under this process, whose children some tests count.
+    shell = '"$@" >"$LOG" 2>&1 & echo $!'
+    words = ["sh", "-c", shell, "sh", sys.executable, "-m", "moto.server", "-p", str(port)]
+    told = subprocess.run(words, env={**os.environ, "LOG": str(log)}, stdout=subprocess.PIPE, check=True)
+    pid = int(told.stdout)
     try:
         endpoint, until = f"http://127.0.0.1:{port}", time.monotonic() + UP_WITHIN
         while True:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
             try:
                 make_bucket(endpoint, "models")
                 break
             except urllib.error.URLError:
-                assert time.monotonic() < until
+                assert time.monotonic() < until, log.read_text(encoding="utf-8")
                 time.sleep(0.1)
         yield {
             "AWS_ENDPOINT_URL": endpoint,
@@ -133,8 +128,7 @@ def s3(log: Path) -> Iterator[dict[str, str]]:
             "AWS_REGION": "us-east-1",
         }
     finally:
-        process.kill()
-        process.wait()
+        os.kill(pid, signal.SIGKILL)
 
 
 def make_bucket(endpoint: str, name: str) -> None:

@@ -131,6 +131,16 @@ class Serve(Struct, frozen=True):
     """Largest request body, in bytes."""
 
 
+class Place(Struct, frozen=True):
+    """Where the versions are kept: in this folder's .mainstay, unless it says otherwise."""
+
+    url: str | None = None
+    """A PostgreSQL database for several machines; write ${NAME} for what comes from the environment, as a password
+    must."""
+    blobs: str | None = None
+    """Where the files of versions are: a folder, seen from the project's, or "s3://BUCKET/PREFIX"; needed by `url`."""
+
+
 class Webhook(Struct, frozen=True):
     """Who is told of what happens."""
 
@@ -175,6 +185,7 @@ class Project(Struct, frozen=True):
     split: Split = Split()
     search: Search = Search()
     serve: Serve = Serve()
+    registry: Place = Place()
     webhooks: tuple[Webhook, ...] = ()
     """Tables [[webhooks]]: who is told of what happens; see the page on webhooks."""
 
@@ -251,6 +262,8 @@ def _problems_of_data(project: Project) -> Iterator[str]:
         yield f'[split] kind = "{split.kind}" needs by = "COLUMN".'
     if project.serve.workers < 1:
         yield f"[serve] workers = {project.serve.workers} must be at least 1."
+    if project.registry.url is not None and not project.registry.blobs:
+        yield '[registry] url needs blobs too: a folder that all machines share, or "s3://BUCKET/PREFIX".'
 
 
 def _problems_of_search(search: Search) -> Iterator[str]:

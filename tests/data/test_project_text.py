@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.project import Cleaning, Data, Project, Search, Serve, Split, parse
+from mainstay.project import Cleaning, Data, Place, Project, ProjectError, Search, Serve, Split, Webhook, parse
 from mainstay.training.project_file import MEANINGS, render
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
@@ -60,13 +60,46 @@ def test_odd_column_names_are_kept(name):
     assert parse(render(project)) == project
 
 
+def test_the_place_of_the_registry_is_kept():
+    place = Place(url="postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@host/db", blobs="s3://bucket/models")
+    project = msgspec.structs.replace(PLAIN, registry=place)
+    assert parse(render(project)) == project
+    with pytest.raises(ProjectError, match="needs blobs too"):
+        parse(render(msgspec.structs.replace(PLAIN, registry=Place(url=place.url))))
+
+
+def test_webhooks_are_kept():
+    hook = Webhook(url="https://example.com/hook", secret="${HOOK_SECRET}", events=("deployed",))
+    inside = Webhook(url="http://10.0.0.1/", secret="${OTHER}", allow_private=True)
+    project = msgspec.structs.replace(PLAIN, webhooks=(hook, inside))
+    assert parse(render(project)) == project
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"secret": "hunter2"}, "must be the name of an environment variable"),
+        ({"events": ("deploied",)}, "Did you mean 'deployed'"),
+    ],
+)
+def test_a_webhook_that_cannot_be_meant_is_refused(changes, said):
+    hook = msgspec.structs.replace(Webhook(url="https://example.com/hook", secret="${HOOK_SECRET}"), **changes)
+    with pytest.raises(ProjectError, match=said) as refused:
+        parse(render(msgspec.structs.replace(PLAIN, webhooks=(hook,))))
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ProjectError, match="two"):
+        fine = Webhook(url="https://example.com/hook", secret="${HOOK_SECRET}")
+        parse(render(msgspec.structs.replace(PLAIN, webhooks=(fine, fine))))
+
+
 def test_every_key_is_there_with_its_meaning():
     text = render(PLAIN)
     tables = {"": Project, "data": Data, "cleaning": Cleaning, "split": Split, "search": Search, "serve": Serve}
+    tables["registry"] = Place
     sections = re.split(r"^\[(\w+)\]$", "\n" + text, flags=re.MULTILINE)
     bodies = {"": sections[0], **dict(zip(sections[1::2], sections[2::2], strict=True))}
     for table, kind in tables.items():
-        elsewhere = {*tables, "columns", "left_out"} if table == "" else set()
+        elsewhere = {*tables, "columns", "left_out", "webhooks"} if table == "" else set()
         fields = set(kind.__struct_fields__) - elsewhere
         assert set(MEANINGS[table]) == fields
         for field in fields:

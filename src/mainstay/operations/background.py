@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from mainstay.errors import MachineError
 from mainstay.operations.home import state_of
-from mainstay.registry.store import Registry
+from mainstay.operations.registries import opened
 
 UP_WITHIN = 60.0
 """Seconds in which a server must be up."""
@@ -86,19 +87,21 @@ def background(
             command, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        yield Running(url=_up(process, state, log), log=log, process=process)
+        yield Running(url=_up(process, folder, log), log=log, process=process)
     finally:
         _end(process)
 
 
-def _up(process: subprocess.Popen[bytes], state: Path, log: Path) -> str:
+def _up(process: subprocess.Popen[bytes], folder: Path, log: Path) -> str:
     """The server's URL, once it is ready."""
     until = time.monotonic() + UP_WITHIN
-    with Registry.open(state) as registry:
+    here = socket.gethostname()
+    with opened(folder) as registry:
         while time.monotonic() < until:
             if process.poll() is not None:
                 raise DidNotStart(f"The server ended at once (exit code {process.returncode}): {_last(log)}")
-            member = next((member for member in registry.members() if member.pid == process.pid), None)
+            mine = (each for each in registry.members() if (each.pid, each.host) == (process.pid, here))
+            member = next(mine, None)
             if member is not None and _ready(member.url):
                 return member.url
             if member is not None and member.errors:

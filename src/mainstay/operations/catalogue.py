@@ -9,9 +9,10 @@ import msgspec
 
 from mainstay.models import package as files
 from mainstay.models.package import Package
-from mainstay.operations.home import actor, state_of
+from mainstay.operations.home import actor
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
-from mainstay.registry.store import Registry
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +87,7 @@ class Pointed(msgspec.Struct, frozen=True, kw_only=True):
 
 def listed(folder: Path, model: str | None, *, limit: int) -> Listing:
     """The newest versions, of one model or of all. Raises NoRegistry, ModelNotFound."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         found = registry.versions(model, limit=limit)
         names: dict[str, list[str]] = {}
         for name in {version.model for version in found}:
@@ -97,7 +98,7 @@ def listed(folder: Path, model: str | None, *, limit: int) -> Listing:
 
 def shown(folder: Path, ref: str) -> Shown:
     """A version in full. Raises NoRegistry, VersionNotFound and its like, PackageCorrupt."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         version = registry.version(ref)
         package = registry.package(version)
         aliases = [alias.name for alias in registry.aliases(version.model) if alias.number == version.number]
@@ -137,7 +138,7 @@ def compared(folder: Path, one: str, other: str) -> Comparison:
 
 def happened(folder: Path, model: str | None, *, limit: int) -> Events:
     """The last events, oldest first. Raises NoRegistry, ModelNotFound."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         found = registry.latest_events(model, limit=limit)
     return Events(
         events=[
@@ -157,7 +158,8 @@ def happened(folder: Path, model: str | None, *, limit: int) -> Events:
 
 def point(folder: Path, ref: str, alias: str, *, reason: str) -> Pointed:
     """Points an alias at a version, from wherever it is now. Raises AliasMoved if somebody else moved it meanwhile."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
+        subscribe(folder, registry)
         version = registry.version(ref)
         at = next((a for a in registry.aliases(version.model) if a.name == alias), None)
         before = None if at is None else registry.version(at.ref)

@@ -20,12 +20,12 @@ from mainstay.operations.initialising import initialise
 from mainstay.operations.making import Made, by_search
 from mainstay.operations.preparing import Prepared, prepare
 from mainstay.operations.publishing import Trained, publish
+from mainstay.operations.registries import opened
 from mainstay.operations.training import command_line, settings_of
 from mainstay.operations.waiting import until_interrupted
 from mainstay.operations.watching import Watcher
 from mainstay.project import FILE, Data
 from mainstay.registry.locks import train_lock
-from mainstay.registry.store import Registry
 from mainstay.serving.ports import port_is_free
 
 CSV = "breast_cancer.csv"
@@ -72,7 +72,7 @@ def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) 
     else:
         watch.note(f"2. Project: {folder / FILE}, as it is.")
     root = state_of(folder)
-    with Registry.open(root) as registry, train_lock(root):
+    with opened(folder) as registry, train_lock(root):
         prepared = prepare(folder, watch=watch)
         settings = settings_of(prepared.project.search, budget=budget, trials=None)
         made = by_search(prepared, settings, watch=watch, stop=threading.Event())

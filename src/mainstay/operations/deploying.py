@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import CheckFailed, MachineError
-from mainstay.operations.home import actor, state_of
+from mainstay.operations.home import actor
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Deployment, Member, Version
 from mainstay.registry.store import Registry
 
@@ -52,7 +54,8 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
         NotAcknowledged: a server did not answer in time; the deployment stands.
         VersionNotFound and its like; DeploymentMoved: somebody else deployed meanwhile.
     """
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
+        subscribe(folder, registry)
         version = registry.version(ref)
         before = registry.deployment(version.model)
         return switch(registry, version, before, reason=reason, override=override, timeout=timeout)

@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from mainstay.models.runtime import Model
-from mainstay.operations.home import state_of
+from mainstay.operations.registries import opened
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.trust import trusted_types
-from mainstay.registry.store import Registry
 from mainstay.training.comparison import Diff
 from mainstay.training.comparison import diff as differences
 from mainstay.training.values import cells_of
@@ -68,7 +67,7 @@ def diff(
         DataError, InputError: the file cannot be read, or does not fit a version's signature.
         VersionNotFound and its like; EvaluationError: the versions answer different questions.
     """
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         versions = [registry.version(ref) for ref in (one, other)]
         models = [Model.load(registry.package(version), trusted=trusted_types(folder)) for version in versions]
     signature = models[0].signature

@@ -13,8 +13,7 @@ import msgspec
 
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.package import Package
-from mainstay.operations.home import state_of
-from mainstay.registry.store import Registry
+from mainstay.operations.registries import opened
 
 ExportFormat = Literal["onnx", "native"]
 
@@ -44,7 +43,7 @@ def export(folder: Path, ref: str, *, kind: str, output: Path) -> ExportedVersio
         )
     if output.exists() or output.is_symlink():
         raise MainstayError(f"{output} exists already: remove it, or name another --output.")
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         version = registry.version(ref)
         written = _WRITERS[kind](registry.package(version))
     if isinstance(written, bytes):

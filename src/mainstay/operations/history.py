@@ -11,7 +11,9 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.operations.deploying import Deployed, switch
-from mainstay.operations.home import actor, state_of
+from mainstay.operations.home import actor
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import subscribe
 from mainstay.registry import events
 from mainstay.registry.errors import AliasNotFound, DeploymentMoved, ModelNotFound
 from mainstay.registry.records import Event
@@ -77,7 +79,7 @@ def history(folder: Path, model: str, *, alias: str | None = None, limit: int = 
     """
     if alias is not None:
         alias_name(alias)
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         moves = moves_of(registry, model, limit=limit if alias is None else LOOKED_AT)
     chosen = [move for move in moves if alias in (None, move.name)]
     return History(model=model, moves=chosen[:limit])
@@ -101,7 +103,8 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
         NoRegistry, ModelNotFound, AliasNotFound, BadName.
     """
     alias_name(alias)
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
+        subscribe(folder, registry)
         moves = [move for move in moves_of(registry, model, limit=LOOKED_AT) if move.name == alias]
         step = step_back(list(reversed(moves)))
         if step.previous is None:

@@ -18,6 +18,7 @@ from mainstay.operations.home import state_of
 from mainstay.operations.lineage import Lineage, lineage_of
 from mainstay.operations.recording import Verdict, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
+from mainstay.operations.registries import opened
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.refs import model_name
@@ -91,7 +92,7 @@ def import_file(
     signature = served.signature
     conditions = [parse(text, signature.task) for text in gates]
     evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)
-    with Registry.open(state_of(folder)) as registry:
+    with opened(folder) as registry:
         verdict = Verdict(
             description=made.description,
             built=made.built,

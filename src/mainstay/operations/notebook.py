@@ -11,8 +11,8 @@ from typing import Any
 from mainstay.models.registering import draft_of
 from mainstay.operations.background import background
 from mainstay.operations.deploying import deploy
-from mainstay.operations.home import actor, state_of
-from mainstay.registry.store import Registry
+from mainstay.operations.home import actor
+from mainstay.operations.registries import opened
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def serving(model: Any, X: Any, *, name: str, port: int, trusted: Sequence[str])
     with tempfile.TemporaryDirectory(prefix="mainstay-") as temporary:
         folder = Path(temporary)
         built = draft_of(model, X, trusted=trusted)
-        with Registry.open(state_of(folder)) as registry:
+        with opened(folder) as registry:
             version = registry.add(name, built.draft, passed=False, actor=actor(), summary={})
         deploy(folder, version.ref, reason="mainstay.serve: for this block alone", override=True)
         with background(folder, port=port, trusted=trusted) as server:

@@ -19,6 +19,7 @@ from mainstay.models.signature import Signature
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import Lineage, lineage_of
 from mainstay.operations.recording import Verdict, record
+from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
 from mainstay.registry.refs import model_name
@@ -60,7 +61,7 @@ def register(
         evaluation = _evaluated(
             served, X=X, X_test=X_test, y_test=y_test, slices=slices, gates=conditions, positive=positive
         )
-    with Registry.open(state_of(folder)) as registry:
+    with opened(folder) as registry:
         subscribe(folder, registry)
         verdict = Verdict(
             description=type(model).__name__,

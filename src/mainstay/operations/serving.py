@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mainstay.operations.home import state_of
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import deliverer_of
 from mainstay.operations.trust import trusted_types
 from mainstay.project import FILE, Serve, load
 from mainstay.registry.store import Registry
@@ -60,14 +63,16 @@ def serve(
         human=human,
     )
     root = state_of(folder)
-    with Registry.open(root, create=False) as registry:
-        supervise(
-            registry,
-            root,
-            settings,
-            trusted=trusted_types(folder, trust),
-            log=_telling(logger(human=human), told, with_parent=with_parent),
-        )
+    with opened(folder, create=False) as registry:
+        log = logger(human=human)
+        with _webhooks(folder, registry, log):
+            supervise(
+                registry,
+                root,
+                settings,
+                trusted=trusted_types(folder, trust),
+                log=_telling(log, told, with_parent=with_parent),
+            )
 
 
 def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: bool) -> Log:
@@ -83,6 +88,24 @@ def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: b
             told(Serving(url=facts["url"], pid=os.getpid(), versions=list(facts["versions"])))
 
     return both
+
+
+@contextmanager
+def _webhooks(folder: Path, registry: Registry, log: Log) -> Iterator[None]:
+    """Tells the project's webhooks what happens, beside what is done inside."""
+
+    def said(sentence: str, well: bool) -> None:
+        log("webhook", sentence, level="info" if well else "warning")
+
+    deliverer = deliverer_of(folder, registry, said)
+    if deliverer is None:
+        yield
+        return
+    deliverer.start()
+    try:
+        yield
+    finally:
+        deliverer.close()
 
 
 def _end_with_input() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
-from mainstay.operations.home import state_of
+from mainstay.operations.registries import opened
 from mainstay.project import FILE, Project, Webhook, load
 from mainstay.registry.outbox import Subscription
 from mainstay.registry.store import Registry
@@ -87,7 +87,7 @@ def deliver(
         NoRegistry, ProjectError, NoWebhooks; BadWebhookUrl, BadSecret; MainstayError: a variable is not set.
     """
     over = stop or threading.Event()
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         deliverer = _deliverer(folder, registry, said, seed)
         if watch:
             deliverer.run(over)
@@ -120,7 +120,7 @@ def deliverer_of(folder: Path, registry: Registry, said: Said) -> Deliverer | No
 
 def listed(folder: Path) -> Hooks:
     """The webhooks of the project, and how far each has been told. Raises NoRegistry, ProjectError."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         project = _project(folder, registry)
         found = registry.outbox.standings(project.name)
     return Hooks(
@@ -140,7 +140,7 @@ def listed(folder: Path) -> Hooks:
 
 def retry(folder: Path) -> Retried:
     """Makes what was given up due again. Raises NoRegistry, ProjectError."""
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         return Retried(again=registry.outbox.retry(_project(folder, registry).name))
 
 

@@ -14,6 +14,8 @@ from mainstay.operations.home import state_of
 from mainstay.operations.making import by_own_function, by_replay, by_search
 from mainstay.operations.preparing import Prepared, prepare
 from mainstay.operations.publishing import Trained, publish
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import subscribe
 from mainstay.operations.waiting import Interrupted, first_interrupt_sets
 from mainstay.operations.watching import Silent, Watcher
 from mainstay.project import Project, Search, load
@@ -54,7 +56,8 @@ def train(
     _check_words(project, budget=budget, trials=trials, replay=replay)
     settings = settings_of(project.search, budget=budget, trials=trials)
     root = state_of(folder)
-    with Registry.open(root) as registry, train_lock(root):
+    with opened(folder) as registry, train_lock(root):
+        subscribe(folder, registry)
         prepared = prepare(folder, watch=watch)
         if replay is not None:
             made = by_replay(prepared, registry, replay, watch=watch)

@@ -18,6 +18,8 @@ from mainstay.operations.initialising import initialise, relative
 from mainstay.operations.making import Made, by_search
 from mainstay.operations.preparing import Prepared, prepare
 from mainstay.operations.publishing import Trained, publish
+from mainstay.operations.registries import opened
+from mainstay.operations.telling import subscribe
 from mainstay.operations.training import ENDING, command_line, settings_of
 from mainstay.operations.waiting import first_interrupt_sets, until_interrupted
 from mainstay.operations.watching import Watcher
@@ -70,7 +72,8 @@ def try_out(
     with reserved(host, port):
         pass  # a port in use is told of now, not after the first model
     root = state_of(folder)
-    with Registry.open(root) as registry, train_lock(root), ExitStack() as running:
+    with opened(folder) as registry, train_lock(root), ExitStack() as running:
+        subscribe(folder, registry)
         prepared = prepare(folder, watch=watch)
         attempt = _Attempt(prepared, registry, running, host=host, port=port, watch=watch)
         settings = settings_of(prepared.project.search, budget=budget, trials=trials)

@@ -75,6 +75,11 @@ _SERVE = {
     "workers": "Processes that answer. Default: 1.",
     "max_body": "Largest request body, in bytes. Default: 20000000.",
 }
+_REGISTRY = {
+    "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"
+    "password must. Default: SQLite in the folder .mainstay.",
+    "blobs": 'Where the files of versions are: a folder, or "s3://BUCKET/PREFIX". Default: in the folder .mainstay.',
+}
 MEANINGS: dict[str, dict[str, str]] = {
     "": _TOP,
     "data": _DATA,
@@ -82,6 +87,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "split": _SPLIT,
     "search": _SEARCH,
     "serve": _SERVE,
+    "registry": _REGISTRY,
 }
 """What each key means, by table; "" is the top."""
 
@@ -91,6 +97,7 @@ _TABLES = {
     "split": "Which rows are held out.",
     "search": "Which models are tried, how long, and how the best is chosen.",
     "serve": "How `mainstay serve` answers.",
+    "registry": "Where versions, aliases and deployments are kept.",
 }
 _EXAMPLES: dict[str, Any] = {
     "positive": "yes",
@@ -105,8 +112,10 @@ _EXAMPLES: dict[str, Any] = {
     "by": "date",
     "trials": 50,
     "metric": "roc_auc",
+    "registry.url": "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@host/mainstay",
+    "registry.blobs": "s3://bucket/mainstay",
 }
-"""What stands behind the # of a key that is not set."""
+"""What stands behind the # of a key that is not set; "TABLE.KEY" where two tables have one of this name."""
 
 
 def render(project: Project, notes: Sequence[str] = ()) -> str:
@@ -124,7 +133,7 @@ def render(project: Project, notes: Sequence[str] = ()) -> str:
     lines.append("")
     lines += _keys(project, MEANINGS[""])
     for table, meaning in _TABLES.items():
-        lines += ["", f"# {meaning}", f"[{table}]", *_keys(getattr(project, table), MEANINGS[table])]
+        lines += ["", f"# {meaning}", f"[{table}]", *_keys(getattr(project, table), MEANINGS[table], table)]
         if table == "data":
             lines += _columns(project)
     lines += _webhooks(project)
@@ -173,13 +182,14 @@ def _entries(table: Mapping[str, str]) -> Iterable[str]:
     return [f"{_key(name)} = {_value(value)}" for name, value in table.items()]
 
 
-def _keys(table: Struct, meanings: Mapping[str, str]) -> list[str]:
+def _keys(table: Struct, meanings: Mapping[str, str], name: str = "") -> list[str]:
     lines: list[str] = []
     for key, meaning in meanings.items():
         value = getattr(table, key)
         lines += ["", *(f"# {line}" for line in meaning.split("\n"))]
         unset = value is None
-        lines.append(f"{'# ' if unset else ''}{key} = {_value(_EXAMPLES[key] if unset else value)}")
+        shown = (_EXAMPLES.get(f"{name}.{key}") or _EXAMPLES[key]) if unset else value
+        lines.append(f"{'# ' if unset else ''}{key} = {_value(shown)}")
     return lines[1:]
 
 

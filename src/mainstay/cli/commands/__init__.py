@@ -1,5 +1,5 @@
 """The commands of Mainstay, a module for each kind of question. Importing this package registers them."""
 
-from mainstay.cli.commands import catalogue, demo, diff, exchange, history, making, running, webhooks
+from mainstay.cli.commands import catalogue, demo, diff, exchange, gc, history, making, registry, running, webhooks
 
-__all__ = ["catalogue", "demo", "diff", "exchange", "history", "making", "running", "webhooks"]
+__all__ = ["catalogue", "demo", "diff", "exchange", "gc", "history", "making", "registry", "running", "webhooks"]
