@@ -11,6 +11,10 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +27,17 @@ _WRITING = "tmp"
 def is_hash(text: str) -> bool:
     """Whether it is a SHA-256 in lower-case hex."""
     return _HASH.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A blob that stands in a store."""
+
+    sha: str
+    size: int
+    """Bytes."""
+    put_at: datetime
+    """When it was put last."""
 
 
 class Blobs(Protocol):
@@ -52,13 +67,14 @@ class FolderBlobs:
         sha = hashlib.sha256(data).hexdigest()
         path = self.path(sha)
         try:
-            if self._holds(path, data):
-                # As young as a new blob, for whoever collects old ones that nothing names yet.
-                os.utime(path)
-            else:
-                self._write(path, data)
-            # Also for a blob found here: whoever renamed it may not have come to this line yet.
-            sync_folder(path.parent)
+            with self._locked(fcntl.LOCK_SH):
+                if self._holds(path, data):
+                    # As young as a new blob, for whoever collects old ones that nothing names yet.
+                    os.utime(path)
+                else:
+                    self._write(path, data)
+                # Also for a blob found here: whoever renamed it may not have come to this line yet.
+                sync_folder(path.parent)
         except OSError as error:
             raise refused(error, path) from error
         return sha
@@ -82,6 +98,43 @@ class FolderBlobs:
             raise KeyError(sha)
         return self.root / sha[:2] / sha
 
+    def listed(self) -> Iterator[Listed]:
+        """Every blob, in no order. Raises MachineError: the folder cannot be read."""
+        try:
+            for folder in list(self.root.iterdir()) if self.root.is_dir() else []:
+                if len(folder.name) != 2 or not folder.is_dir():
+                    continue
+                for path in list(folder.iterdir()):
+                    if not is_hash(path.name):
+                        continue
+                    try:
+                        stat = path.stat()
+                    except FileNotFoundError:  # collected by somebody else meanwhile
+                        continue
+                    yield Listed(path.name, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+        except OSError as error:
+            raise refused(error, self.root) from error
+
+    def discard(self, sha: str, *, before: datetime) -> bool:
+        """Removes a blob that nobody has put since a time; False where somebody has, or it is gone.
+
+        Whoever puts the same bytes meanwhile waits, and then keeps them anew.
+
+        Raises:
+            MachineError: the folder cannot be written.
+        """
+        path = self.path(sha)
+        try:
+            with self._locked(fcntl.LOCK_EX):
+                if path.stat().st_mtime >= before.timestamp():
+                    return False
+                path.unlink()
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise refused(error, path) from error
+
     def sweep(self) -> int:
         """Removes what writers that died left unfinished; the number of files removed.
 
@@ -97,6 +150,17 @@ class FolderBlobs:
         except OSError as error:
             raise refused(error, folder) from error
         return removed
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Keeps what puts and what removes apart; many may put at once."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _holds(self, path: Path, data: bytes) -> bool:
         try:

@@ -154,19 +154,22 @@ class Registry:
         Raises:
             PackageCorrupt: the list of its files is damaged or gone.
         """
-        try:
-            listed = self.blobs.get(version.content_id)
-        except (OSError, KeyError) as error:
-            raise PackageCorrupt(
-                f"The list of the files of {version.ref} cannot be read ({error}): restore it from a copy."
-            ) from error
-        if hashlib.sha256(listed).hexdigest() != version.content_id:
-            raise PackageCorrupt(
-                f"The list of the files of {version.ref} was changed after it was registered: restore it from a copy."
-            )
+        content = self._listed(version.ref, version.content_id)
         with self._database.read() as connection:
             attested = versions.attestations(connection, version.id)
-        return Package(Manifest(msgspec.json.decode(listed, type=dict[str, FileEntry]), attested), self.blobs.get)
+        return Package(Manifest(content, attested), self.blobs.get)
+
+    def references(self) -> set[str]:
+        """The hash of every blob that a version or one of its attestations names.
+
+        Raises:
+            PackageCorrupt: the list of a version's files is damaged or gone, so that not all of them are known.
+        """
+        with self._database.read() as connection:
+            lists, named = versions.blobs_named(connection)
+        for ref, content_id in lists:
+            named |= {content_id, *(entry.sha256 for entry in self._listed(ref, content_id).values())}
+        return named
 
     # Aliases
 
@@ -318,3 +321,17 @@ class Registry:
         since = (now or self._clock()) - timedelta(seconds=live_within)
         with self._database.read() as connection:
             return members.heard_since(connection, since)
+
+    def _listed(self, ref: str, content_id: str) -> dict[str, FileEntry]:
+        """The content files of a version by name. Raises PackageCorrupt."""
+        try:
+            listed = self.blobs.get(content_id)
+        except (OSError, KeyError) as error:
+            raise PackageCorrupt(
+                f"The list of the files of {ref} cannot be read ({error}): restore it from a copy."
+            ) from error
+        if hashlib.sha256(listed).hexdigest() != content_id:
+            raise PackageCorrupt(
+                f"The list of the files of {ref} was changed after it was registered: restore it from a copy."
+            )
+        return msgspec.json.decode(listed, type=dict[str, FileEntry])

@@ -119,6 +119,16 @@ def attestations(connection: Connection, version_id: str, *, original: bool = Fa
     return {row.name: FileEntry(row.sha256, row.size) for row in connection.execute(chosen)}
 
 
+def blobs_named(connection: Connection) -> tuple[list[tuple[str, str]], set[str]]:
+    """Each different list of content files, as the ref of a version and its content id; the attestations' hashes."""
+    lists: dict[str, str] = {}
+    chosen = select(_M.name, _V.number, _V.content_id).join(schema.model, _M.id == _V.model_id)
+    for row in connection.execute(chosen):
+        lists.setdefault(row.content_id, f"{row.name}:{row.number}")
+    attested = set(connection.execute(select(_A.sha256).distinct()).scalars())
+    return [(ref, content_id) for content_id, ref in lists.items()], attested
+
+
 def find(connection: Connection, ref: Ref) -> Version:
     """The version that a ref names now.
 
