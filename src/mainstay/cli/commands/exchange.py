@@ -43,7 +43,7 @@ def import_model(
     positive: Annotated[str | None, typer.Option("--positive", help="For two classes: the one to find.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a model that another program wrote: ONNX, XGBoost, LightGBM, CatBoost, or a folder of export.
+    """Register a model that another program wrote: ONNX, PMML, XGBoost, LightGBM, CatBoost, or a folder of export.
 
     Nothing in the file is run as code. What is not evaluated has passed no gate, and is deployed by an override alone.
 

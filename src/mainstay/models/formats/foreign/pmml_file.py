@@ -1,0 +1,150 @@
+"""PMML files: translated into columns and one ONNX graph in double precision.
+
+Read are TreeModel, MiningModel, RegressionModel and Scorecard with their transformations; all else is refused by name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from mainstay.models.encoder import Block, Encoder
+from mainstay.models.formats import links
+from mainstay.models.formats.foreign.packing import packed, ranged
+from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of, task_of
+from mainstay.models.formats.graph import Graph, Output
+from mainstay.models.formats.pmml.document import needed, parsed, parts
+from mainstay.models.formats.pmml.expressions import Expressions
+from mainstay.models.formats.pmml.fields import Inputs, Needs, spelled, treated
+from mainstay.models.formats.pmml.models import Models, Result
+from mainstay.models.signature import Column, Floats, Label, Signature
+
+NAME = "PMML"
+MOST = 1 << 29
+_BESIDE = ("Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary")
+_ROUNDS = 100
+
+
+def detect(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() == ".pmml" or b"<PMML" in head
+
+
+def draft(path: Path, told: Told) -> Imported:
+    if told.columns or told.nullable:
+        raise CannotImport("A PMML file names its inputs and its missing values itself: give no columns, no nullable.")
+    root = parsed(content_of(path, MOST))
+    models = list(parts(root, *_BESIDE))
+    if len(models) != 1:
+        raise CannotImport(f"The PMML file has {len(models)} models, and one is read.")
+    model = models[0]
+    needs, before = Needs(), -1
+    # What a model needs of its rows is found out while it is read, and may need more in turn.
+    for _ in range(_ROUNDS):
+        if before == len(needs.present) + len(needs.known):
+            break
+        before = len(needs.present) + len(needs.known)
+        needs.begin()
+        graph, columns, result, points, target, classes = _read(root, model, needs)
+    labels = told.classes(classes)
+    outputs = _outputs(graph, result)
+    signature = Signature(
+        inputs=tuple(ranged(c, points[c.name]) if c.name in points and c.minimum is None else c for c in columns),
+        task=task_of(labels) if result.value is None else "regression",
+        target=told.target or target,
+        labels=labels if result.value is None else (),
+    ).checked()
+    places = {index: points[column.name] for index, column in enumerate(columns) if column.name in points}
+    built = packed(
+        graph.model(outputs),
+        signature=signature,
+        encoder=Encoder((Block(tuple(range(len(columns)))),)),
+        native=None,
+        thresholds=places,
+    )
+    return Imported(built, f"PMML {model.tag}", _notes(needs))
+
+
+def _notes(needs: Needs) -> tuple[str, ...]:
+    found = ["The answers of this PMML file were not compared with another program's: there is none here."]
+    if needs.present:
+        found.append(
+            f"It refuses rows where one of these is missing, for it has no answer: {', '.join(sorted(needs.present))}."
+        )
+    if needs.known:
+        found.append(f"It refuses unknown values of these, for it has no answer: {', '.join(sorted(needs.known))}.")
+    return tuple(found)
+
+
+def _read(
+    root: Element, model: Element, needs: Needs
+) -> tuple[Graph, list[Column], Result, dict[str, Floats], str, tuple[Label, ...]]:
+    schema = model.find("MiningSchema")
+    if schema is None:
+        raise CannotImport("The PMML file's model has no MiningSchema.")
+    graph = Graph()
+    inputs = Inputs(root, schema, graph, needs)
+    dictionary = root.find("TransformationDictionary")
+    derived = () if dictionary is None else dictionary.findall("DerivedField")
+    scope = dict(inputs.fields)
+    # The outermost model's treatment of its fields comes before the transformations, and again would change nothing.
+    scope.update(treated(scope, schema, graph, needs))
+    for element in derived:
+        scope[needed(element, "name")] = Expressions(graph, scope).derived(element)
+    target, classes = _target(root, model, schema, inputs)
+    words = tuple(str(label).lower() if isinstance(label, bool) else str(label) for label in classes)
+    models = Models(graph, needs, words, frozenset(needed(element, "name") for element in derived))
+    result, _ = models.result(model, scope)
+    points = {
+        name: np.unique(np.concatenate(found))
+        for name, found in models.splits.items()
+        if name in inputs.fields and inputs.fields[name].kind == "number"
+    }
+    return graph, inputs.columns, result, {k: v for k, v in points.items() if len(v)}, target, classes
+
+
+def _target(root: Element, model: Element, schema: Element, inputs: Inputs) -> tuple[str, tuple[Label, ...]]:
+    names = [needed(e, "name") for e in schema.findall("MiningField") if e.get("usageType") in ("target", "predicted")]
+    name = names[0] if names else "prediction"
+    if model.get("functionName") == "regression":
+        return name, ()
+    if model.get("functionName") != "classification":
+        raise CannotImport(
+            f"The PMML file's model does {model.get('functionName')}, and regression and classification are read."
+        )
+    data = inputs.declared.get(name)
+    kind = "string" if data is None else needed(data, "dataType")
+    values = (
+        []
+        if data is None
+        else [needed(v, "value") for v in data.findall("Value") if v.get("property", "valid") == "valid"]
+    )
+    if not values:
+        values = sorted({each for element in model.iter() for each in _classes_in(element)})
+    if len(values) < 2:
+        raise CannotImport("The PMML file does not say which classes its target has.")
+    return name, tuple(_label(spelled(value, kind), kind) for value in values)
+
+
+def _classes_in(element: Element) -> list[str]:
+    if element.tag == "ScoreDistribution":
+        return [needed(element, "value")]
+    found = element.get("targetCategory")
+    return [] if found is None or element.tag != "RegressionTable" else [found]
+
+
+def _label(text: str, kind: str) -> Label:
+    if kind == "boolean":
+        return text == "true"
+    return int(text) if kind == "integer" and text.lstrip("-").isdigit() else text
+
+
+def _outputs(graph: Graph, result: Result) -> list[Output]:
+    if result.value is not None:
+        return [Output(result.value, "value", "float64", ("rows", 1))]
+    assert result.label is not None
+    found = [Output(graph.cast(links.flat(graph, result.label), "int64"), "label", "int64", ("rows",))]
+    if result.probabilities is not None:
+        found.append(Output(result.probabilities, "probabilities", "float64", ("rows", len(result.classes))))
+    return found
