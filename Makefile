@@ -67,7 +67,7 @@ docs: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train \
-		--extra postgres --extra s3 --group dev \
+		--extra postgres --extra s3 --extra sign --group dev \
 		--no-header pyproject.toml -o requirements.lock
 	$(BIN)/python -m tools.lock
 

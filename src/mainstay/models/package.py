@@ -83,7 +83,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def files(self) -> dict[str, FileEntry]:
-        return {**self.content, **self.attestations}
+        # Content last: what is added later never stands in for it.
+        return {**self.attestations, **self.content}
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
-from mainstay.operations.home import state_of
+from mainstay.operations.registries import opened
 from mainstay.registry.blobs import FolderBlobs
-from mainstay.registry.store import Registry
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
 SHORTEST = timedelta(hours=1)
@@ -53,7 +52,7 @@ def collect(folder: Path, *, older_than: str = "7d", dry_run: bool = False, now:
         MainstayError: no such time; blobs that are not in a folder.
     """
     grace = duration_of(older_than)
-    with Registry.open(state_of(folder), create=False) as registry:
+    with opened(folder, create=False) as registry:
         blobs = registry.blobs
         if not isinstance(blobs, FolderBlobs):
             raise MainstayError(

@@ -9,6 +9,7 @@ import msgspec
 
 from mainstay.errors import CheckFailed, MachineError
 from mainstay.operations.home import actor
+from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Deployment, Member, Version
@@ -50,6 +51,7 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
 
     Raises:
         NotDeployable: it did not pass its gates.
+        NotSigned: no key that the operator asks for has signed it.
         DidNotComeUp: a server could not bring it up; nothing changed.
         NotAcknowledged: a server did not answer in time; the deployment stands.
         VersionNotFound and its like; DeploymentMoved: somebody else deployed meanwhile.
@@ -57,6 +59,7 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
     with opened(folder, create=False) as registry:
         subscribe(folder, registry)
         version = registry.version(ref)
+        admitted(folder, registry, version)
         before = registry.deployment(version.model)
         return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
 

@@ -12,6 +12,7 @@ import msgspec
 from mainstay.errors import MainstayError
 from mainstay.operations.deploying import Deployed, switch
 from mainstay.operations.home import actor
+from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry import events
@@ -98,7 +99,7 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
 
     Raises:
         NothingBefore: there is no version to go back to.
-        DidNotComeUp, NotAcknowledged: as `deploy`.
+        DidNotComeUp, NotAcknowledged, NotSigned: as `deploy`.
         DeploymentMoved, AliasMoved: somebody else was faster.
         NoRegistry, ModelNotFound, AliasNotFound, BadName.
     """
@@ -114,6 +115,7 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
         why = reason or f"rollback from {step.now or 'nothing'}"
         version = registry.version(step.previous)
         if alias == CHAMPION:
+            admitted(folder, registry, version)
             deployed = registry.deployment(model)
             found = None if deployed is None else deployed.version.ref
             if found != step.now:  # moved since its events were read

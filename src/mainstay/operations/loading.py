@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mainstay.models.runtime import Model
+from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
 from mainstay.operations.trust import trusted_types
 
 
 def load(folder: Path, ref: str) -> Model:
     """The model of a version, checked and ready. Raises NoRegistry, VersionNotFound and its like, PackageCorrupt,
-    GoldenMismatch, UntrustedTypes."""
+    GoldenMismatch, UntrustedTypes, NotSigned."""
     with opened(folder, create=False) as registry:
-        model = Model.load(registry.package(registry.version(ref)), trusted=trusted_types(folder))
+        package = admitted(folder, registry, registry.version(ref))
+        model = Model.load(package, trusted=trusted_types(folder))
     model.check_golden()
     return model

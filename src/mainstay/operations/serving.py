@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mainstay.operations.home import state_of
+from mainstay.operations.operator import operator_of
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import deliverer_of
 from mainstay.operations.trust import trusted_types
@@ -71,6 +72,7 @@ def serve(
                 root,
                 settings,
                 trusted=trusted_types(folder, trust),
+                signers=operator_of(folder).require_signed_by or (),
                 log=_telling(log, told, with_parent=with_parent),
             )
 

@@ -18,6 +18,7 @@ import msgspec
 from mainstay.models.package import Draft, FileEntry, Manifest, Package, PackageCorrupt, encoded
 from mainstay.registry import aliases, deployments, events, members, places, refs, versions
 from mainstay.registry.blobs import Blobs
+from mainstay.registry.errors import AttestationExists
 from mainstay.registry.outbox import Outbox
 from mainstay.registry.records import Alias, Deployment, Event, Member, Version
 from mainstay.registry.transactions import Transactions
@@ -125,6 +126,8 @@ class Registry:
         """
         entry = Draft(content={}, attestations={name: data}).manifest().attestations[name]
         self.blobs.put(data)
+        if name in self._listed(version.ref, version.content_id):
+            raise AttestationExists(version.ref, name)
         with self._database.write() as connection:
             versions.attest(connection, version, name, entry, actor=actor, at=self._clock())
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from mainstay.errors import MachineError, MainstayError
 from mainstay.models.package import Package
+from mainstay.models.signing import require
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.ids import new_id
 from mainstay.registry.local import LocalCopies
@@ -55,9 +56,20 @@ class Agent:
     """Follows a registry for the workers of one server."""
 
     def __init__(
-        self, registry: Facts, run: Path, cache: Path, *, url: str, trusted: Sequence[str], human: bool, log: Log
+        self,
+        registry: Facts,
+        run: Path,
+        cache: Path,
+        *,
+        url: str,
+        trusted: Sequence[str],
+        human: bool,
+        log: Log,
+        signers: Sequence[str] = (),
     ) -> None:
-        """`cache` is for files of versions where the registry keeps them on another machine."""
+        """`cache` is for files of versions where the registry keeps them on another machine; `signers` are the public
+        keys of which one must have signed a version (none: nobody need have)."""
+        self._signers = signers
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
         self.hosts = Hosts(run, self.copies.folder.root, trusted=trusted, human=human, log=log)
@@ -162,10 +174,12 @@ class Agent:
         Raises:
             NoHost: its host process cannot be brought up, and why.
             PackageCorrupt: its list of files is damaged.
+            NotSigned: the operator asks for a signature that it does not have.
         """
         if self.table is not None and version.ref in self.table.versions:
             return self.table.versions[version.ref]
         package = self.registry.package(version)
+        require(package, version.model, version.ref, self._signers)
         self.copies.bring(package)
         manifest = package.manifest
         if version.format == IN_WORKER:

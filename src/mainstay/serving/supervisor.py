@@ -47,13 +47,22 @@ class Settings:
     """Words rather than JSON lines in the log."""
 
 
-def serve(registry: Facts, root: Path, settings: Settings, *, trusted: Sequence[str], log: Log) -> None:
+def serve(
+    registry: Facts,
+    root: Path,
+    settings: Settings,
+    *,
+    trusted: Sequence[str],
+    log: Log,
+    signers: Sequence[str] = (),
+) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
 
     Args:
         registry: open.
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
         trusted: types that native models may hold, as the operator says.
+        signers: public keys, one of which must have signed a version; none: nobody need have.
 
     Raises:
         PortTaken, CannotListen.
@@ -66,7 +75,9 @@ def serve(registry: Facts, root: Path, settings: Settings, *, trusted: Sequence[
     ):
         url = f"http://{shown(settings.host)}:{port}"
         workers: list[_Worker] = []
-        agent = Agent(registry, run, root / CACHE, url=url, trusted=trusted, human=settings.human, log=log)
+        agent = Agent(
+            registry, run, root / CACHE, url=url, trusted=trusted, human=settings.human, log=log, signers=signers
+        )
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):

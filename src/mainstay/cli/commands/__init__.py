@@ -1,5 +1,29 @@
 """The commands of Mainstay, a module for each kind of question. Importing this package registers them."""
 
-from mainstay.cli.commands import catalogue, demo, diff, exchange, gc, history, making, registry, running, webhooks
+from mainstay.cli.commands import (
+    catalogue,
+    demo,
+    diff,
+    exchange,
+    gc,
+    history,
+    making,
+    registry,
+    running,
+    signing,
+    webhooks,
+)
 
-__all__ = ["catalogue", "demo", "diff", "exchange", "gc", "history", "making", "registry", "running", "webhooks"]
+__all__ = [
+    "catalogue",
+    "demo",
+    "diff",
+    "exchange",
+    "gc",
+    "history",
+    "making",
+    "registry",
+    "running",
+    "signing",
+    "webhooks",
+]
