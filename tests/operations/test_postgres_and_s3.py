@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from loan_projects import changed
 
+import backends
 from mainstay.operations.background import background
 from mainstay.operations.catalogue import happened, listed, point, shown
 from mainstay.operations.copying import SamePlace, moved
@@ -23,6 +27,7 @@ from mainstay.operations.training import train
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.registry.errors import NoRegistry
 from mainstay.registry.local import CACHE
+from mainstay.registry.postgres import RegistryAway
 from mainstay.registry.urls import BadUrl
 
 
@@ -117,3 +122,23 @@ def test_the_command_says_what_it_did(two_versions: Path, postgres_url: str, s3_
     assert said["sent"] == said["blobs"] > 0
     changed(two_versions, registry={"url": postgres_url, "blobs": s3_url})
     assert len(listed(two_versions, None, limit=9).versions) == 2
+
+
+def test_a_server_goes_on_while_the_database_is_away(two_versions: Path, s3_url: str) -> None:
+    if os.environ.get("MAINSTAY_TEST_POSTGRES"):
+        pytest.skip("the server of MAINSTAY_TEST_POSTGRES is not ours to stop")
+    with ExitStack() as later, ExitStack() as database:
+        url = database.enter_context(backends.postgres())
+        changed(two_versions, registry={"url": url, "blobs": s3_url})
+        moved(str(state_of(two_versions)), str(two_versions))
+        server = later.enter_context(background(two_versions))
+        assert ask(server.url) == "loans:1"
+        database.close()
+        until = time.monotonic() + 30
+        while b"cannot be followed" not in server.log.read_bytes():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert [ask(server.url) for _ in range(20)] == ["loans:1"] * 20
+        with pytest.raises(RegistryAway, match="does not answer"):
+            listed(two_versions, None, limit=1)
+    assert server.process.returncode == 0
