@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 from mainstay.registry.store import Registry
 
 HERE = Path(__file__).parent
-WORKERS = 8
-KILLS = 40
+WORKERS = int(os.environ.get("MAINSTAY_TEST_WORKERS", "8"))
+KILLS = int(os.environ.get("MAINSTAY_TEST_KILLS", "40"))
+"""The long form is 32 workers and 1,000 kills."""
 ENOUGH = 100
 
 
