@@ -15,7 +15,7 @@ from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.package import Package
 from mainstay.operations.registries import opened
 
-ExportFormat = Literal["onnx", "native"]
+ExportFormat = Literal["onnx", "pmml", "native"]
 
 
 class ExportedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class ExportedVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export(folder: Path, ref: str, *, kind: str, output: Path) -> ExportedVersion:
-    """Writes a version as ONNX (a file), or as it is (a folder that `mainstay import` takes back).
+    """Writes a version as ONNX or PMML (a file), or as it is (a folder that `mainstay import` takes back).
 
     What is at `output` already is never touched. A file or folder appears there whole, or not at all.
 
@@ -61,6 +61,12 @@ def _onnx(package: Package) -> bytes:
     return onnx_of(package)
 
 
+def _pmml(package: Package) -> bytes:
+    from mainstay.models.formats.pmml.writing import pmml_of  # noqa: PLC0415 - as above
+
+    return pmml_of(package)
+
+
 def _native(package: Package) -> dict[str, bytes]:
     from mainstay.models.formats.foreign.native_folder import written  # noqa: PLC0415 - as above
 
@@ -69,6 +75,7 @@ def _native(package: Package) -> dict[str, bytes]:
 
 _WRITERS: Mapping[str, Callable[[Package], bytes | dict[str, bytes]]] = {
     "onnx": _onnx,
+    "pmml": _pmml,
     "native": _native,
 }
 

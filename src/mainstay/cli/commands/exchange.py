@@ -72,13 +72,13 @@ def import_model(
 def export_version(
     version: Ref,
     *,
-    kind: Annotated[str, typer.Option("--format", help="onnx or native.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx, pmml or native.")],
     output: Annotated[Path, typer.Option("--output", help="The file (native: the folder) to write; not there yet.")],
     as_json: Json = False,
 ) -> None:
-    """Write VERSION for other programs: one ONNX file with raw columns, or the version's own files.
+    """Write VERSION for other programs: one ONNX or PMML file with raw columns, or the version's own files.
 
-    Example: mainstay export credit:1 --format onnx --output credit.onnx
+    Example: mainstay export credit:1 --format pmml --output credit.pmml
     """
     from mainstay.operations.exporting import export  # noqa: PLC0415
 

@@ -247,11 +247,17 @@ class Expressions:
                 found = graph.add("And" if function == "and" else "Or", found, each)
             return self._number(graph.cast(found, "float64"), name, given)
         if function == "if" and len(given) in (2, 3):
-            otherwise = tensors[2] if len(given) == 3 else graph.constant(np.nan)
-            chosen = graph.add("Where", graph.add("Greater", tensors[0], graph.constant(0.5)), tensors[1], otherwise)
-            missing = len(given) == 2 or any(each.missing for each in given)
-            return self._number(self._where_present(chosen, given[:1]), name, given, missing=missing)
+            return self._if(inner, given, name)
         raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is not read.")
+
+    def _if(self, inner: list[Element], given: tuple[Field, ...], name: str) -> Field:
+        graph, tensors = self.graph, [each.tensor for each in given]
+        otherwise = tensors[2] if len(given) == 3 else graph.constant(np.nan)
+        chosen = graph.add("Where", graph.add("Greater", tensors[0], graph.constant(0.5)), tensors[1], otherwise)
+        missing = len(given) == 2 or any(each.missing for each in given)
+        if len(given) == 3 and _replaces_missing(inner):
+            missing = given[1].missing
+        return self._number(self._where_present(chosen, given[:1]), name, given, missing=missing)
 
     def _where_present(self, tensor: str, given: tuple[Field, ...]) -> str:
         for each in given:
@@ -259,3 +265,10 @@ class Expressions:
                 gone = self.graph.add("IsNaN", each.tensor)
                 tensor = self.graph.add("Where", gone, self.graph.constant(np.nan), tensor)
         return tensor
+
+
+def _replaces_missing(inner: list[Element]) -> bool:
+    """Whether the words of an "if" are: if this field is missing, that, else the field."""
+    test, _, otherwise = inner
+    asked = [each.get("field") for each in parts(test) if each.tag == "FieldRef"]
+    return test.get("function") == "isMissing" and otherwise.tag == "FieldRef" and asked == [otherwise.get("field")]
