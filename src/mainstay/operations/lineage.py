@@ -43,6 +43,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     platform: str
     libraries: dict[str, str]
+    replayed: str | None = None
+    """The version whose winner was fitted again, in place of a search."""
 
 
 def lineage_of(
@@ -53,6 +55,7 @@ def lineage_of(
     project: str = "",
     seed: int = 0,
     split: dict[str, Any] | None = None,
+    replayed: str | None = None,
 ) -> Lineage:
     """The origin of a version that is made here and now; what is not given is not known."""
     return Lineage(
@@ -68,6 +71,7 @@ def lineage_of(
         python=platform.python_version(),
         platform=platform.platform(terse=True),
         libraries=libraries(),
+        replayed=replayed,
     )
 
 

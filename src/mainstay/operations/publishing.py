@@ -12,6 +12,7 @@ from mainstay.models.package import encoded
 from mainstay.models.packaging import Built
 from mainstay.operations.champions import champion
 from mainstay.operations.contenders import Contender, cells_for, scored
+from mainstay.operations.dvc import pointers
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import Lineage, lineage_of
 from mainstay.operations.making import Made
@@ -91,9 +92,19 @@ def judge(registry: Registry, prepared: Prepared, made: Made, *, explain: bool =
 
 
 def publish(
-    registry: Registry, prepared: Prepared, made: Made, *, command: str, watch: Watcher, explain: bool = True
+    registry: Registry,
+    prepared: Prepared,
+    made: Made,
+    *,
+    command: str,
+    watch: Watcher,
+    explain: bool = True,
+    replayed: str | None = None,
 ) -> Trained:
     """Evaluates, packages and registers a model, and writes its report.
+
+    Args:
+        replayed: the version whose winner the model is, fitted again.
 
     Raises:
         ParityFailed: no package answers as the model does. MachineError: the registry cannot be written.
@@ -106,10 +117,11 @@ def publish(
     origin = lineage_of(
         prepared.folder,
         command=command,
-        data=msgspec.to_builtins(prepared.table.provenance),
+        data=_data(prepared),
         project=prepared.text,
         seed=prepared.project.seed,
         split=msgspec.to_builtins(prepared.division.rule),
+        replayed=replayed,
     )
     documents = {files.CHECKS: encoded(prepared.checks)}
     if made.trials is not None:
@@ -125,6 +137,13 @@ def publish(
     page = _page(prepared, judged, verdict, origin)
     done = record(registry, state_of(prepared.folder), prepared.project.name, verdict, origin=origin, page=page)
     return _trained(prepared, judged, verdict, done)
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    """What the rows came from, with DVC's pointer to it where there is one."""
+    found: dict[str, Any] = msgspec.to_builtins(prepared.table.provenance)
+    tracked = pointers(prepared.folder, prepared.project.data.path)
+    return {**found, "dvc": tracked} if tracked else found
 
 
 def _training_score(prepared: Prepared, contender: Contender, metric: str) -> float | None:

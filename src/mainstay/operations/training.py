@@ -60,12 +60,13 @@ def train(
         subscribe(folder, registry)
         prepared = prepare(folder, watch=watch)
         if replay is not None:
+            replay = registry.version(replay).ref
             made = by_replay(prepared, registry, replay, watch=watch)
         elif project.train is not None:
             made = by_own_function(prepared, budget=settings.budget, watch=watch)
         else:
             return _searched(registry, prepared, settings, watch=watch, stop=stop)
-        return publish(registry, prepared, made, command=command_line(), watch=watch)
+        return publish(registry, prepared, made, command=command_line(), watch=watch, replayed=replay)
 
 
 def _searched(
