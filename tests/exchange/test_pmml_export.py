@@ -128,6 +128,8 @@ def test_a_threshold_is_written_as_a_decision(frame, numbers, tmp_path):
     rows = [{k: None if pd.isna(v) else v for k, v in row.items()} for row in frame.to_dict("records")][:100]
     told = [said["decision"] for said in evaluators.jpmml(path, rows)]
     assert told == Model.load(package).predict(rows)
+    made = draft_of_file(path, Told())
+    assert "Further outputs of the file are not answered: decision." in made.notes
 
 
 def test_what_is_not_written_is_refused_by_name(frame, numbers):

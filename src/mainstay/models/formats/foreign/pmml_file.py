@@ -63,7 +63,20 @@ def draft(path: Path, told: Told) -> Imported:
         native=None,
         thresholds=places,
     )
-    return Imported(built, f"PMML {model.tag}", _notes(needs))
+    return Imported(built, f"PMML {model.tag}", (*_notes(needs), *_unanswered(model)))
+
+
+def _unanswered(model: Element) -> list[str]:
+    """What a file gives beside label, probabilities and value."""
+    last = model
+    while (segments := last.findall("Segmentation/Segment")) and last.find("Output") is None:
+        last = list(parts(segments[-1]))[-1]
+    names = [
+        needed(field, "name")
+        for field in last.findall("Output/OutputField")
+        if field.get("feature", "predictedValue") not in ("predictedValue", "probability")
+    ]
+    return [f"Further outputs of the file are not answered: {', '.join(names)}."] if names else []
 
 
 def _notes(needs: Needs) -> tuple[str, ...]:
@@ -95,7 +108,7 @@ def _read(
     target, classes = _target(root, model, schema, inputs)
     words = tuple(str(label).lower() if isinstance(label, bool) else str(label) for label in classes)
     models = Models(graph, needs, words, frozenset(needed(element, "name") for element in derived))
-    result, _ = models.result(model, scope)
+    result = models.result(model, scope)
     points = {
         name: np.unique(np.concatenate(found))
         for name, found in models.splits.items()

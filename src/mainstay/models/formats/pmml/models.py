@@ -47,8 +47,8 @@ class Models:
         self.splits: dict[str, list[Floats]] = {}
         """Split points by field, as trees ask."""
 
-    def result(self, model: Element, outer: Mapping[str, Field]) -> tuple[Result, dict[str, Field]]:
-        """What a model says, and the fields that it gives to the next of a chain."""
+    def result(self, model: Element, outer: Mapping[str, Field]) -> Result:
+        """What a model says."""
         if model.tag not in MODELS:
             raise CannotImport(f"{model.tag} of the PMML file is not read: the models read are {', '.join(MODELS)}.")
         schema = model.find("MiningSchema")
@@ -62,8 +62,7 @@ class Models:
         read = {"TreeModel": self._tree, "MiningModel": self._mining, "RegressionModel": self._regression}.get(
             model.tag, self._scorecard
         )
-        found = self._targets(model, read(model, scope))
-        return found, self._outputs(model, found)
+        return self._targets(model, read(model, scope))
 
     def _global(self, outer: Mapping[str, Field]) -> dict[str, Field]:
         """The fields of the TransformationDictionary, which every model sees."""
@@ -233,10 +232,10 @@ class Models:
             return self._chain(inner, scope)
         regression = model.get("functionName") == "regression"
         if how == "selectFirst":
-            return self.result(inner[0], scope)[0]
+            return self.result(inner[0], scope)
         if regression and how in SUMMED and all(_plain_tree(each) for each in inner):
             return self._forest(inner, scope, how, weights)
-        results = [self.result(each, scope)[0] for each in inner]
+        results = [self.result(each, scope) for each in inner]
         if regression and how in SUMMED:
             return self._added(results, how, weights)
         if not regression and how in (*VOTED, "average", "weightedAverage"):
@@ -249,8 +248,9 @@ class Models:
         known = dict(scope)
         found = Result()
         for each in models:
-            found, outputs = self.result(each, known)
-            known.update(outputs)
+            found = self.result(each, known)
+            if each is not models[-1]:
+                known.update(self._outputs(each, found))
         return found
 
     def _forest(
