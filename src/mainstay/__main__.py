@@ -1,5 +1,22 @@
-"""`python -m mainstay`: the command line."""
+"""The way in: `mainstay`, and `python -m mainstay`."""
 
-from mainstay.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs the command line. A Ctrl-C while it is still being loaded ends it as one later does: in a sentence."""
+    try:
+        from mainstay.cli import main as run  # noqa: PLC0415 - what takes its time is loaded inside the `try`
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("Error: Interrupted.\n")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

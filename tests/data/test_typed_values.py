@@ -147,7 +147,7 @@ def test_a_signature_describes_the_rows_trained_on():
     assert (c.categories, c.typical, c.nullable) == (("a", "b"), "b", False)
     assert (d.format, d.minimum) == ("%d.%m.%Y", 1580515200.0)
     assert signature.labels == (0, 1)
-    assert signature.set_aside == ("id",)
+    assert signature.set_aside == ("id", "y")
     assert signature.missing_tokens == TOKENS
     assert cells_of(data, signature).numbers[3, 1] == UNSEEN
 

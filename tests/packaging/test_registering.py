@@ -419,3 +419,22 @@ def test_a_regressor_of_lightgbm_on_an_array_keeps_its_own_names() -> None:
         warnings.simplefilter("ignore")
         expected = model.predict(X)
     np.testing.assert_allclose(loaded.answer(loaded.read.matrix(X.tolist())).values, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "model", [RandomForestClassifier(5, random_state=0), HistGradientBoostingClassifier(max_iter=5)]
+)
+def test_trees_fitted_on_an_array_of_integers_are_exact_between_integers_too(model):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 100, (300, 4))
+    y = (X[:, 0] + X[:, 1] > 100).astype(int)
+    assert draft_of(model.fit(X, y), X).format == "onnx"
+
+
+def test_a_table_without_a_column_that_the_model_was_fitted_on_is_refused():
+    frame = pd.DataFrame(np.random.default_rng(0).random((50, 3)), columns=["a", "b", "c"])
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, frame["a"] > 0.5)
+    with pytest.raises(CannotRegister, match="X has no column 'c'"):
+        draft_of(model, frame[["a", "b"]])
+    with pytest.raises(CannotRegister, match="X has 2 columns, and LogisticRegression was fitted on 3"):
+        draft_of(LogisticRegression().fit(frame.to_numpy(), frame["a"] > 0.5), frame[["a", "b"]].to_numpy())

@@ -29,6 +29,12 @@ def one_class(X, y, context):
 
 def breaks(X, y, context):
     raise KeyError("mine")
+
+def of_two(X, y):
+    return len(X), len(y)
+
+def of_one(X):
+    return X
 """
 STEPS = """
 from sklearn.impute import SimpleImputer
@@ -131,3 +137,13 @@ def test_a_missing_boolean_or_date_stays_missing():
 def test_targets_are_spelled_as_the_data_spells_them():
     assert set(target_of(mixed().y, mixed().signature)) == {"no", "yes"}
     assert target_of(mixed(task="regression").y, mixed(task="regression").signature).dtype == np.float64
+
+
+def test_a_function_of_two_arguments_is_as_welcome(folder):
+    with pytest.raises(OwnFunctionError, match="of_two returned tuple"):
+        fitted(folder, "of_two")
+
+
+def test_a_function_that_cannot_be_called_so_is_told_how_to_be(folder):
+    with pytest.raises(OwnFunctionError, match=r"of_one\(X\) cannot be called as of_one\(X, y\) or"):
+        fitted(folder, "of_one")

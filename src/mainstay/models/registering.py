@@ -84,6 +84,7 @@ def draft_of(
     if not len(test):
         raise CannotRegister("X_test has no rows: leave it out to use X, or give the rows that were held out.")
     _check_truth(y_test, len(test), labels)
+    _check_table(model, taken)
     given = _Given(
         model,
         taken,
@@ -216,6 +217,22 @@ def _label(value: Any) -> Label:
     raise CannotRegister(
         f"The class {value!r} is neither a text, an integer nor a boolean: fit the model on such ones."
     )
+
+
+def _check_table(model: Any, taken: Taken) -> None:
+    """The model must take the table's rows, or nothing that follows can be right."""
+    fitted_on = getattr(model, "feature_names_in_", None)
+    if fitted_on is not None and (lost := [name for name in fitted_on if name not in taken.frame.columns]):
+        raise CannotRegister(
+            f"X has no column {lost[0]!r}, which {type(model).__name__} was fitted on: give the table that it was "
+            "fitted on."
+        )
+    width = getattr(model, "n_features_in_", None)
+    if fitted_on is None and width is not None and taken.spec.container == "array" and width != len(taken.inputs):
+        raise CannotRegister(
+            f"X has {len(taken.inputs)} columns, and {type(model).__name__} was fitted on {width}: give the table "
+            "that it was fitted on."
+        )
 
 
 def _check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import CheckFailed, MachineError
+from mainstay.models.package import Package
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
@@ -51,6 +52,7 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
 
     Raises:
         NotDeployable: it did not pass its gates.
+        PackageCorrupt: a file of it was changed or lost.
         NotSigned: no key that the operator asks for has signed it.
         DidNotComeUp: a server could not bring it up; nothing changed.
         NotAcknowledged: a server did not answer in time; the deployment stands.
@@ -68,6 +70,7 @@ def switch(
     registry: Registry, version: Version, before: Deployment | None, *, reason: str, override: bool, timeout: float
 ) -> Deployed:
     """Deploys a version in place of what the caller saw deployed, and waits for the servers; see `deploy`."""
+    _check_files(registry.package(version))
     deployment = registry.deploy(
         version,
         expecting=None if before is None else before.version,
@@ -85,6 +88,12 @@ def switch(
         servers=len(members),
         urls=[member.url for member in members],
     )
+
+
+def _check_files(package: Package) -> None:
+    """Raises PackageCorrupt where a file that decides the answers was changed or lost: no server could load it."""
+    for name in package.manifest.content:
+        package.read(name)
 
 
 def _acknowledged(registry: Registry, deployment: Deployment, timeout: float) -> list[Member]:

@@ -44,6 +44,8 @@ class Made:
     trials: Trials | None
     package: Callable[[], Built]
     notes: tuple[str, ...] = ()
+    score: float | None = None
+    """On validation folds, by which a search chooses; more is better, a loss is negative."""
 
 
 class NoTrials(MainstayError):
@@ -67,10 +69,9 @@ def by_search(
     baseline: list[Fitted] = []
 
     def improved(fitted: Fitted, score: float) -> None:
-        del score
         baseline[:] = baseline or [fitted]
         assert on_improvement is not None
-        on_improvement(_made(prepared, fitted, baseline[0], None))
+        on_improvement(replace(_made(prepared, fitted, baseline[0], None), score=score))
 
     found = search(
         cells=prepared.cells.rows(prepared.train),

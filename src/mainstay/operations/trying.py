@@ -140,7 +140,7 @@ class _Attempt:
                 override=not trained.passed,
             )
         self._serve()
-        told = f"{trained.version} ({trained.description}{_headline(trained)})"
+        told = f"{trained.version} ({trained.description}{_headline(trained, made.score)})"
         if trained.passed or present is None:
             self.watch.note(f"{told} answers now.")
         else:
@@ -171,7 +171,9 @@ class _Attempt:
             self.watch.note(f"Serving at {url} (a page for people; {url}/docs, {url}/metrics); log: {self.server.log}")
 
 
-def _headline(trained: Trained) -> str:
+def _headline(trained: Trained, score: float | None) -> str:
+    """What a version is worth: on the validation folds, by which it was chosen, and on the rows held out."""
     name = "roc_auc" if "roc_auc" in trained.metrics else "rmse" if "rmse" in trained.metrics else "accuracy"
     found = trained.metrics.get(name)
-    return "" if found is None else f", {name} {found['value']:.4g} on held-out rows"
+    chosen_by = "" if score is None else f", {abs(score):.4g} on validation folds"
+    return chosen_by if found is None else f"{chosen_by}, {name} {found['value']:.4g} on held-out rows"

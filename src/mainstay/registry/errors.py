@@ -85,7 +85,7 @@ class NotDeployable(CheckFailed):
         self.ref = ref
         super().__init__(
             f"{ref} did not pass its gates, so it is not deployed: see why with mainstay show {ref}, train a better "
-            "one, or deploy it with an override and a reason, both of which are recorded."
+            "one, or deploy it with --override and --reason, which are recorded."
         )
 
 

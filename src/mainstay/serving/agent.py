@@ -109,6 +109,13 @@ class Agent:
         """The versions of the table, in order."""
         return [] if self.table is None else sorted(route.stable for route in self.table.routes.values())
 
+    def refused(self) -> dict[str, str]:
+        """The models that do not answer as deployed, with the reason: here, or in a worker."""
+        found = dict(self._errors)
+        for said in acknowledgements(self.run):
+            found |= said.errors
+        return found
+
     def step(self) -> None:
         """Brings the table up to the registry, and the registry up to the workers.
 
@@ -163,6 +170,9 @@ class Agent:
             versions=versions,
             edition=before.edition + 1,
         )
+        for model, reason in errors.items():
+            if self._errors.get(model) != reason:
+                self.log("refused", f"{model} cannot be served as deployed: {reason}", level="error", model=model)
         write_table(self.run, table)
         self.table, self._errors, self._looked = table, errors, looked
         self._deployed = {deployment.version.ref for deployment in deployments}

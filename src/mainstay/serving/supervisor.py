@@ -143,8 +143,11 @@ class _Worker:
 
 
 def _announce(agent: Agent, url: str, log: Log) -> None:
-    served = agent.serving()
+    refused = agent.refused()
+    served = [version for version in agent.serving() if version.rpartition(":")[0] not in refused]
     what = f"Serving {', '.join(served)}" if served else "Nothing is deployed yet (mainstay deploy VERSION); listening"
+    if refused:
+        what = f"{what if served else 'Listening'} (not answering: {', '.join(sorted(refused))}; see above)"
     log("serving", f"{what} at {url} - a page for people at /, the API at /docs, /metrics.", url=url, versions=served)
 
 

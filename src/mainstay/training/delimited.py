@@ -62,7 +62,7 @@ def decode(content: bytes, encoding: str, name: str) -> str:
         likely = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
         raise DataError(
             f"{name} is not {encoding}: line {line} has the byte 0x{content[error.start]:02x} (byte {error.start} of "
-            f'the file). Set encoding under [data] to what it was saved in, such as "{likely}".'
+            f'the file). Set encoding under [data] (init: --encoding) to what it was saved in, such as "{likely}".'
         ) from None
 
 
@@ -90,13 +90,13 @@ def parse(text: str, name: str, *, separator: str | None = None, quote: str | No
     if worst.ragged.width is None:
         raise DataError(
             f"{name}, line {worst.ragged.line}: a field has more than {LARGEST_FIELD:,} characters. "
-            "Shorten it, or set separator and quote under [data]."
+            "Shorten it, or set separator and quote under [data] (init: --separator, --quote)."
         )
     raise DataError(
         f"{name}, line {worst.ragged.line}: {_fields(worst.ragged.width)}, but the first row has "
         f"{worst.ragged.expected} (separated by {worst.dialect.separator!r}, "
         f"{'quoted with ' + worst.dialect.quote if worst.dialect.quote else 'not quoted'}). "
-        "Correct that line, or set separator and quote under [data]."
+        "Correct that line, or set separator and quote under [data] (init: --separator, --quote)."
     )
 
 

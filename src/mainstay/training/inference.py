@@ -56,7 +56,7 @@ def infer(table: Table, target: str, *, task: Task | None = None) -> Inferred:
     if len(table.names) == 1:
         raise DataError(
             f"The data has only the column {target!r}, the target: there is nothing to predict it from. "
-            "If there should be more columns, set separator under [data]."
+            "If there should be more columns, set separator under [data] (init: --separator)."
         )
     if not goal.values:
         raise DataError(f"The target {target!r} is missing in all {len(table)} rows.")

@@ -4,12 +4,13 @@
         return make_pipeline(...).fit(X, y)
 
 `X` is a pandas DataFrame of the typed training columns, `y` a Series of the target as the data spells it, `context`
-an `OwnContext`. It returns a fitted estimator, or a pipeline, that takes such a frame.
+an `OwnContext`, which may be left out. It returns a fitted estimator, or a pipeline, that takes such a frame.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -113,9 +114,30 @@ def fit_own(
     """
     X = frame_of(cells, signature)
     with importable(folder):
-        model = function(X, target_of(y, signature), context)
+        rest = (context,) if _takes_context(function) else ()
+        model = function(X, target_of(y, signature), *rest)
         _check(model, function, signature)
     return model
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    """Whether it takes a third argument; one of `fit(X, y)` is as welcome.
+
+    Raises:
+        OwnFunctionError: it takes neither two nor three.
+    """
+    try:
+        takes = inspect.signature(function)
+    except (TypeError, ValueError):  # a built-in does not say
+        return True
+    for arguments in (3, 2):
+        try:
+            takes.bind(*range(arguments))
+        except TypeError:
+            continue
+        return arguments == 3
+    name = getattr(function, "__name__", "the function")
+    raise OwnFunctionError(f"{name}{takes} cannot be called as {name}(X, y) or {name}(X, y, context): write it so.")
 
 
 def frame_of(cells: Cells, signature: Signature) -> pd.DataFrame:

@@ -87,7 +87,8 @@ def signature_of(table: Table, project: Project, rows: Mask | None = None) -> Si
         task=project.task,
         target=project.target,
         labels=() if project.task == "regression" else labels_of(table.factor(project.target)),
-        set_aside=tuple(project.left_out),
+        # The target may be sent too, so that a whole record of the data can be.
+        set_aside=(*project.left_out, project.target),
         missing_tokens=project.data.missing,
     ).checked()
 

@@ -45,7 +45,7 @@ def _names(words: str | None) -> list[str] | None:
 def _draw(out: Console, found: Differences) -> None:
     out.print(f"{found.changed} of {found.rows} answers change from {found.one} to {found.other}.", markup=False)
     if found.changes:
-        headers = ("row", found.one, found.other, "score before", "score after")
+        headers = ("row", found.one, found.other, "the new answer's score before", "and after")
         changes = [(c.row, c.before, c.after, number(c.score_before), number(c.score_after)) for c in found.changes]
         table(out, headers, changes, title="Changed rows, the largest change first")
     if found.slices:

@@ -103,7 +103,11 @@ def native(frame: pd.DataFrame, spec: FrameSpec) -> Any:
     """The table as its model was given it."""
     if spec.container == "series":
         return frame.iloc[:, 0]
-    return frame.to_numpy(dtype=spec.dtype) if spec.container == "array" else frame
+    if spec.container == "frame":
+        return frame
+    # An array of integers takes no half: such a row is asked as its sender would send it, in doubles.
+    whole = np.dtype(spec.dtype).kind not in "iu" or all(kind.kind in "iub" for kind in frame.dtypes)
+    return frame.to_numpy(dtype=spec.dtype if whole else np.float64)
 
 
 def cells_of(frame: pd.DataFrame, signature: Signature) -> Cells:
