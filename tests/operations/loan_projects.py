@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from mainstay.operations.initialising import initialise, source_of
 from mainstay.operations.publishing import Trained
@@ -60,3 +61,15 @@ def changed(folder: Path, **changes: Any) -> Path:
 
 def trained(folder: Path, **words: Any) -> Trained:
     return train(folder, **words)
+
+
+def processes_of_ours() -> list[psutil.Process]:
+    """Mainstay's processes below this one; a browser that other tests keep open is none."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if any("mainstay" in word for word in child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:  # it ended meanwhile
+            continue
+    return found

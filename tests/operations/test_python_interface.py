@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from loan_projects import NAMES, loans
+from loan_projects import NAMES, loans, processes_of_ours
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -167,7 +167,7 @@ def test_a_notebook_cell_serves_while_it_runs(pipeline: Any, tmp_path: Path, mon
         answer = ask(url, {name: getattr(row[name], "item", lambda v=row[name]: v)() for name in X.columns})
         assert answer["prediction"] == pipeline.predict(X[450:451])[0]
         assert answer["probabilities"]["bad"] == pytest.approx(pipeline.predict_proba(X[450:451])[0, 0], abs=1e-6)
-        children = psutil.Process().children(recursive=True)
+        children = processes_of_ours()
         assert children
     assert not psutil.wait_procs(children, timeout=10)[1]
     assert not list(tmp_path.iterdir())
@@ -185,7 +185,7 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
 def test_a_cell_that_fails_leaves_no_server(pipeline: Any) -> None:
     with pytest.raises(ZeroDivisionError), mainstay.serve(pipeline, X[:400]):
         _ = 1 / 0
-    assert not psutil.Process().children(recursive=True)
+    assert not processes_of_ours()
 
 
 def test_a_model_that_stays_native_is_served_by_a_host_process(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from loan_projects import changed, project_in, write_loans
+from loan_projects import changed, processes_of_ours, project_in, write_loans
 
 from mainstay.models import package as files
 from mainstay.operations.background import ServerEnded
@@ -131,7 +131,7 @@ def test_a_server_that_dies_is_told_of(project: Path) -> None:
 
     with pytest.raises(ServerEnded, match="exit code -9"):
         tried(project, Kills())
-    assert not psutil.Process().children(recursive=True)
+    assert not processes_of_ours()
 
 
 def test_a_search_that_is_stopped_leaves_what_answers(project: Path) -> None:
