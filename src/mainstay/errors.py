@@ -12,6 +12,8 @@ from collections.abc import Iterable
 SAID_NO = 1
 WRONG_USE = 2
 MACHINE = 3
+INTERRUPTED = 130
+"""A signal ended the command, as shells have it."""
 
 
 class MainstayError(Exception):

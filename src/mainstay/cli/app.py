@@ -13,9 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from mainstay.cli.output import show_error
-from mainstay.errors import MACHINE, MainstayError, MissingExtra
+from mainstay.errors import INTERRUPTED, MACHINE, MainstayError, MissingExtra
 
-INTERRUPTED = 130
 TRAIN_EXTRA = {"jinja2", "lightgbm", "onnx", "optuna", "pandas", "pyarrow", "skl2onnx", "sklearn", "skops", "xgboost"}
 """Modules that the default install leaves out."""
 _USAGE: type[Exception] = typer.BadParameter.__mro__[2]

@@ -15,8 +15,8 @@ from mainstay.models.importing import draft_of_file, format_of
 from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.operations.home import state_of
-from mainstay.operations.lineage import Lineage, lineage_of
-from mainstay.operations.recording import Verdict, plain, record
+from mainstay.operations.lineage import lineage_of
+from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
 from mainstay.operations.registries import opened
 from mainstay.operations.tables import slice_values, table_of, truth_for
@@ -25,7 +25,6 @@ from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, GateResult, decide, named, parse
-from mainstay.training.report import ReportInput
 from mainstay.training.values import cells_of
 
 _UNJUDGED = (
@@ -101,7 +100,7 @@ def import_file(
             notes=[*made.notes, *_unjudged(evaluation)],
         )
         origin = lineage_of(folder, command="mainstay import", data=_source(path))
-        page = _page(name, verdict, origin)
+        page = page_of(name, verdict, origin)
         version = record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
     return ImportedVersion(
         version=version.ref,
@@ -181,17 +180,3 @@ def _source(path: Path) -> dict[str, object]:
     """The file's name and hash; a folder's manifest stands for all of it."""
     file = path / "manifest.json" if path.is_dir() else path
     return {"source": path.name, "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}}
-
-
-def _page(name: str, verdict: Verdict, origin: Lineage) -> ReportInput | None:
-    if verdict.evaluation is None:
-        return None
-    return ReportInput(
-        model=name,
-        evaluation=verdict.evaluation,
-        gates=list(verdict.gates),
-        created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
-        description=verdict.description,
-        parity=msgspec.to_builtins(verdict.built.parity),
-        notes=list(verdict.notes),
-    )

@@ -84,6 +84,21 @@ def record(
     return Recorded(version, None if report is None else _copied(root / REPORTS, version, report))
 
 
+def page_of(name: str, verdict: Verdict, origin: Lineage) -> ReportInput | None:
+    """The report of a model that came from elsewhere; None where it was not evaluated."""
+    if verdict.evaluation is None:
+        return None
+    return ReportInput(
+        model=name,
+        evaluation=verdict.evaluation,
+        gates=list(verdict.gates),
+        created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
+        description=verdict.description,
+        parity=msgspec.to_builtins(verdict.built.parity),
+        notes=list(verdict.notes),
+    )
+
+
 def plain(estimates: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Metrics as plain values: value, low, high by name."""
     return {name: msgspec.to_builtins(estimate) for name, estimate in estimates.items()}

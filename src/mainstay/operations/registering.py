@@ -17,8 +17,8 @@ from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Signature
 from mainstay.operations.home import state_of
-from mainstay.operations.lineage import Lineage, lineage_of
-from mainstay.operations.recording import Verdict, record
+from mainstay.operations.lineage import lineage_of
+from mainstay.operations.recording import Verdict, page_of, record
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
@@ -26,7 +26,6 @@ from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, decide, named, parse
-from mainstay.training.report import ReportInput
 
 
 def register(
@@ -71,7 +70,7 @@ def register(
             notes=[f"Served as {built.format}: {built.reason}"] if built.reason else [],
         )
         origin = lineage_of(folder, command="mainstay.register")
-        page = _page(name, verdict, origin)
+        page = page_of(name, verdict, origin)
         return record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
 
 
@@ -147,18 +146,4 @@ def constant_answers(signature: Signature, truth: Any) -> Answers:
     shares = np.bincount(truth, minlength=len(signature.labels)) / rows
     return Answers(
         labels=np.full(rows, int(np.argmax(shares)), dtype=np.int64), probabilities=np.tile(shares, (rows, 1))
-    )
-
-
-def _page(name: str, verdict: Verdict, origin: Lineage) -> ReportInput | None:
-    if verdict.evaluation is None:
-        return None
-    return ReportInput(
-        model=name,
-        evaluation=verdict.evaluation,
-        gates=list(verdict.gates),
-        created=f"{origin.at:%Y-%m-%d %H:%M:%S} UTC",
-        description=verdict.description,
-        parity=msgspec.to_builtins(verdict.built.parity),
-        notes=list(verdict.notes),
     )

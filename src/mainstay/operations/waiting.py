@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mainstay.errors import MainstayError
+from mainstay.errors import INTERRUPTED, MainstayError
 
-INTERRUPTED = 130
-"""The exit code of a command that a signal ended, as shells have it."""
 LOOK = 0.2
 """Seconds between two looks at what is waited for."""
 
