@@ -1,6 +1,7 @@
 # make setup   makes .venv with the locked dependencies (every target below does it by itself)
 # make demo    from a data file to a served model; ONCE=1 stops after the answers
 # make test    the whole suite; ARGS="-k form" passes words to pytest
+# make test-formats  the tests with Keras, PyTorch, CatBoost and MLflow, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
 # make bench   requests per second on one core, beside a bare server
 # make docs    writes docs/reference from the code
@@ -10,6 +11,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+HEAVY := .venv-formats
+HEAVY_READY := $(HEAVY)/.ready
 PYTHON ?= python3
 ARGS ?=
 
@@ -23,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo test test-formats lint bench docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -51,6 +54,20 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
 
+# The heavy libraries lie over the locked environment, which the .pth file brings in: nothing is installed twice.
+$(HEAVY_READY): requirements-formats.txt $(READY)
+	@$(HEAVY)/bin/python -c 'import pip' 2>/dev/null || $(BIN)/python -m venv --clear $(HEAVY)
+	@$(HEAVY)/bin/python -c 'import pathlib, sysconfig; \
+		site = pathlib.Path(sysconfig.get_path("purelib")); \
+		locked = pathlib.Path("$(VENV)").resolve() / site.relative_to(pathlib.Path("$(HEAVY)").resolve()); \
+		(site / "locked.pth").write_text(f"import site; site.addsitedir({str(locked)!r})\n")'
+	@echo "Installing the heavy libraries into $(HEAVY) (3 GB; minutes the first time)"
+	@$(HEAVY)/bin/python -m pip install --quiet -r requirements-formats.txt
+	@touch $@
+
+test-formats: $(HEAVY_READY)
+	@MAINSTAY_REQUIRE_FORMATS=1 $(HEAVY)/bin/python -m pytest tests/heavy $(ARGS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,7 +86,11 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train \
 		--extra postgres --extra s3 --extra sign --group dev \
 		--no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --group formats -c requirements.lock --no-header \
+		--no-annotate -o $(HEAVY).txt
+	@{ sed -n '/^#/p' requirements-formats.txt; sed -E '/^(nvidia|cuda|triton)/d' $(HEAVY).txt; } > $(HEAVY).new
+	@mv $(HEAVY).new requirements-formats.txt && rm $(HEAVY).txt
 	$(BIN)/python -m tools.lock
 
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf $(VENV) $(HEAVY) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Says whether requirements.lock still answers pyproject.toml, without a network.
+"""Says whether requirements.lock and requirements-formats.txt still answer pyproject.toml, without a network.
 
 Run as `python -m tools.lock`; exits 1 with one line for each difference.
 """
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("train", "postgres", "s3", "sign")
 """Those that `make lock` names."""
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)", re.MULTILINE)
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)", re.MULTILINE)
 
 
 def wanted(pyproject: str) -> list[Requirement]:
@@ -64,16 +64,38 @@ def differences(pyproject: str, lock: str) -> list[str]:
     return sorted(said)
 
 
+def differences_of_formats(pyproject: str, lock: str, formats: str) -> list[str]:
+    """One sentence for each way in which the heavy libraries answer neither their group nor the lock they lie over."""
+    pinned, locked, said = pins(formats), pins(lock), []
+    for line in tomllib.loads(pyproject)["dependency-groups"]["formats"]:
+        requirement = Requirement(line)
+        versions, _ = pinned.get(canonicalize_name(requirement.name), ([], False))
+        if not versions:
+            said.append(f"{requirement.name} is asked for and not pinned")
+        said += [
+            f"{requirement} is asked for and {version} is pinned"
+            for version in versions
+            if not requirement.specifier.contains(version, prereleases=True)
+        ]
+    for name, (versions, _) in pinned.items():
+        if name in locked and not set(versions) <= set(locked[name][0]):
+            said.append(f"{name} {versions[0]} is pinned and {locked[name][0][0]} is locked")
+    return sorted(said)
+
+
 def _direct(pinned: dict[str, tuple[list[str], bool]]) -> set[str]:
     return {name for name, (_, direct) in pinned.items() if direct}
 
 
 def main() -> int:
-    said = differences(
-        (ROOT / "pyproject.toml").read_text(encoding="utf-8"), (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pyproject, lock, formats = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("pyproject.toml", "requirements.lock", "requirements-formats.txt")
     )
+    said = [f"requirements.lock: {line}" for line in differences(pyproject, lock)]
+    said += [f"requirements-formats.txt: {line}" for line in differences_of_formats(pyproject, lock, formats)]
     for line in said:
-        print(f"requirements.lock: {line}: run make lock.", file=sys.stderr)
+        print(f"{line}: run make lock.", file=sys.stderr)
     return 1 if said else 0
 
 

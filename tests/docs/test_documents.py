@@ -159,6 +159,16 @@ def test_the_lock_answers_the_project() -> None:
     assert any(line.startswith("optuna is locked") for line in lock.differences(less, locked))
 
 
+def test_the_heavy_libraries_answer_their_group_and_lie_over_the_lock() -> None:
+    names = ("pyproject.toml", "requirements.lock", "requirements-formats.txt")
+    pyproject, locked, formats = ((ROOT / file).read_text(encoding="utf-8") for file in names)
+    assert lock.differences_of_formats(pyproject, locked, formats) == []
+    more = pyproject.replace('"tf2onnx>=', '"left-pad", "tf2onnx>=9999.')
+    found = lock.differences_of_formats(more, locked, formats.replace("\nnumpy==", "\nnumpy==9"))
+    assert [line.split()[0] for line in found] == ["left-pad", "numpy", found[2].split()[0]]
+    assert found[2].startswith("tf2onnx>=9999")
+
+
 def test_no_file_names_a_package_registry_or_a_place_on_one_machine() -> None:
     hosts = re.compile(r"pypi\.org|pythonhosted|--(?:extra-)?index-url|--find-links|artifactory", re.IGNORECASE)
     own = "|".join(re.escape(str(path)) for path in (ROOT, Path.home()))

@@ -1,4 +1,4 @@
-"""Files of XGBoost, LightGBM and CatBoost answer as their libraries do."""
+"""Files of XGBoost and LightGBM answer as their libraries do; CatBoost's are in `tests/heavy`."""
 
 from __future__ import annotations
 
@@ -87,20 +87,6 @@ def test_a_lightgbm_file_brings_the_categories_of_its_table(numbers, tmp_path):
         for a, c, d in zip(frame["a"], frame["colour"].astype(str), frame["d"], strict=True)
     ]
     np.testing.assert_allclose(model.predict_proba(rows), fitted.predict_proba(frame), atol=1e-12)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_catboost_file_answers_as_catboost(task, numbers, tmp_path):
-    catboost = pytest.importorskip("catboost", reason="catboost is not installed", exc_type=ImportError)
-    x, y = np.nan_to_num(numbers[0]), _target(numbers[1], task)
-    kind = catboost.CatBoostRegressor if task == "regression" else catboost.CatBoostClassifier
-    fitted = kind(iterations=12, depth=3, thread_count=1, verbose=False, allow_writing_files=False).fit(x, y)
-    expected = fitted.predict(x) if task == "regression" else fitted.predict_proba(x)
-    for name, form in (("model.cbm", "cbm"), ("model.onnx", "onnx")):
-        fitted.save_model(str(tmp_path / name), format=form)
-        told = Told(columns=("a", "b", "c", "d"))
-        model = Model.load(draft_of_file(tmp_path / name, told).draft.package())
-        np.testing.assert_allclose(_answers(model, x), expected, atol=1e-5)
 
 
 def test_what_runs_code_when_loaded_is_refused(tmp_path):
