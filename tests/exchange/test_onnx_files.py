@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.importing import draft_of_file
 from mainstay.models.runtime import Model
+from mainstay.models.signature import InputError
 
 
 def _imported(data: bytes, tmp_path, **told):
@@ -104,7 +105,6 @@ def _external():
         (_graph(), "--labels"),
         (_graph(outputs=2), "which one answers"),
         (_graph(width=None, out=None), "how many columns"),
-        (_graph(kind=TensorProto.INT64), "int64"),
         (_graph("NoSuchOperator"), "no sound ONNX"),
     ],
 )
@@ -140,3 +140,89 @@ def _log_graph() -> bytes:
     graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     onnx.checker.check_model(graph)
     return graph.SerializeToString()
+
+
+def _tensor_graph(op, inputs, outputs, **attributes):
+    entries = {name: helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in (*inputs, *outputs)}
+    return helper.make_model(
+        helper.make_graph(
+            [helper.make_node(op, [name for name, *_ in inputs], [name for name, *_ in outputs], **attributes)],
+            "g",
+            [entries[name] for name, *_ in inputs],
+            [entries[name] for name, *_ in outputs],
+        ),
+        opset_imports=[helper.make_opsetid("", 21)],
+        ir_version=10,
+    )
+
+
+def test_several_tensors_in_and_several_out(tmp_path):
+    graph = _tensor_graph(
+        "Split",
+        [("ids", TensorProto.INT64, ["rows", 6])],
+        [(name, TensorProto.INT64, ["rows", 3]) for name in ("first", "second")],
+        axis=1,
+        num_outputs=2,
+    )
+    model = _imported(graph.SerializeToString(), tmp_path, general=True)
+    assert model.signature.task == "general"
+    assert model.signature.tensors[0].told() == "int64 (6,)"
+    assert [output.name for output in model.signature.outputs] == ["first", "second"]
+    said = model.predict(np.arange(12).reshape(2, 6))
+    assert said == [{"first": [0, 1, 2], "second": [3, 4, 5]}, {"first": [6, 7, 8], "second": [9, 10, 11]}]
+    assert model.predict([{"ids": [1, 2, 3, 4, 5, 6]}]) == [{"first": [1, 2, 3], "second": [4, 5, 6]}]
+    assert model.package.golden.outputs
+
+
+def test_sizes_that_differ_share_their_name(tmp_path):
+    graph = _tensor_graph(
+        "Add",
+        [(name, TensorProto.FLOAT, ["rows", "time", 2]) for name in ("a", "b")],
+        [("sum", TensorProto.FLOAT, ["rows", "time", 2])],
+    )
+    model = _imported(graph.SerializeToString(), tmp_path, general=True)
+    ones = np.ones((2, 5, 2))
+    assert model.predict({"a": ones, "b": ones})[0]["sum"] == [[2.0, 2.0]] * 5
+    with pytest.raises(InputError, match="'b' has 4 for 'time'"):
+        model.predict({"a": ones, "b": ones[:, :4]})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ([("y", TensorProto.FLOAT, ["rows", 2, 2])], "dimensions"),
+        ([("y", TensorProto.FLOAT, ["rows", 2]), ("z", TensorProto.FLOAT, ["rows", 2])], "all give numbers"),
+    ],
+)
+def test_outputs_that_are_no_answer_say_how_they_can_be_taken(outputs, said, tmp_path):
+    size = outputs[0][2][1:]
+    graph = _tensor_graph(
+        "Identity" if len(outputs) == 1 else "Split",
+        [("x", TensorProto.FLOAT, ["rows", *(size if len(outputs) == 1 else [4])])],
+        outputs,
+        **({} if len(outputs) == 1 else {"axis": 1, "num_outputs": 2}),
+    )
+    with pytest.raises(CannotImport, match=said) as caught:
+        _imported(graph.SerializeToString(), tmp_path)
+    assert "--general" in str(caught.value)
+
+
+def test_logits_become_probabilities_only_where_they_are_said_to_be(tmp_path):
+    data = _graph("MatMul").SerializeToString()
+    labels = ("a", "b", "c")
+    with pytest.raises(CannotImport, match="--logits"):
+        _imported(data, tmp_path, labels=labels)
+    model = _imported(data, tmp_path, labels=labels, logits=True)
+    x = np.array([[1.0, 2.0, 3.0], [500.0, -500.0, 0.0]])
+    expected = np.exp(x - x.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba({f"x{i}": x[:, i].tolist() for i in range(3)}), expected, atol=1e-6)
+
+
+def test_one_logit_is_the_second_class(tmp_path):
+    data = _tensor_graph(
+        "Identity", [("x", TensorProto.FLOAT, ["rows", 1])], [("y", TensorProto.FLOAT, ["rows", 1])]
+    ).SerializeToString()
+    model = _imported(data, tmp_path, labels=("no", "yes"), logits=True)
+    found = model.predict_proba([{"x": 0.0}, {"x": 3.0}, {"x": -800.0}])
+    np.testing.assert_allclose(found[:, 1], [0.5, 1 / (1 + np.exp(-3.0)), 0.0], atol=1e-6)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mainstay.models.signature import Floats
+from mainstay.models.tensors import Array
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,25 @@ class Answers:
     """Scores and decisions of n rows, in float64.
 
     A regression has `values` (n,). A classifier has `labels` (n,), the index of each row's label in the signature,
-    and, where it knows them, `probabilities` (n, labels).
+    and, where it knows them, `probabilities` (n, labels). A general model has `outputs`, arrays (n, …) by name.
     """
 
     values: Floats | None = None
     labels: npt.NDArray[np.int64] | None = None
     probabilities: Floats | None = None
+    outputs: Mapping[str, Array] | None = None
 
     def __len__(self) -> int:
+        if self.outputs:
+            return len(next(iter(self.outputs.values())))
         decided = self.values if self.labels is None else self.labels
         return 0 if decided is None else len(decided)
+
+    def rows(self, chosen: slice | npt.NDArray[Any]) -> Answers:
+        """The answers of the chosen rows (a slice, positions, or a mask of shape (n,))."""
+
+        def part(array: npt.NDArray[Any] | None) -> Any:
+            return None if array is None else array[chosen]
+
+        outputs = None if self.outputs is None else {name: array[chosen] for name, array in self.outputs.items()}
+        return Answers(part(self.values), part(self.labels), part(self.probabilities), outputs)

@@ -6,6 +6,7 @@ drawn from the profile's ranges and categories, and from the estimator's own thr
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import numpy as np
 
 from mainstay.errors import CheckFailed
 from mainstay.models.answers import Answers
+from mainstay.models.tensors import Array, plain
 
 TOLERANCE = 1e-5
 """|a - b| <= TOLERANCE * max(1, |b|), for every probability or value; labels are equal."""
@@ -25,14 +27,28 @@ class GoldenMismatch(CheckFailed):
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
     """Rows by column name, and the native answers for them.
 
-    Exactly one of `probabilities` (rows of one number a label) and `values` (one number a row) is set, or
-    neither for a classifier without probabilities; `labels` are label indices for classifiers.
+    Exactly one of `probabilities` (rows of one number a label), `values` (one number a row) and `outputs` (an array a
+    name) is set, or none for a classifier without probabilities; `labels` are label indices for classifiers.
     """
 
     rows: list[dict[str, Any]]
     labels: list[int] | None = None
     probabilities: list[list[float]] | None = None
     values: list[float] | None = None
+    outputs: dict[str, list[Any]] | msgspec.UnsetType = msgspec.UNSET
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], answers: Answers) -> Golden:
+        """The golden predictions of rows, from the native model's answers for them."""
+        return cls(
+            rows=[dict(row) for row in rows],
+            labels=None if answers.labels is None else answers.labels.tolist(),
+            probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
+            values=None if answers.values is None else answers.values.tolist(),
+            outputs=msgspec.UNSET
+            if answers.outputs is None
+            else {name: plain(array) for name, array in answers.outputs.items()},
+        )
 
     def check(self, answers: Answers) -> None:
         """Raises GoldenMismatch unless the answers are the golden ones, within the tolerance."""
@@ -40,6 +56,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
             _compare("probability", answers.probabilities, self.probabilities)
         if self.values is not None:
             _compare("value", answers.values, self.values)
+        for name, expected in ({} if self.outputs is msgspec.UNSET else self.outputs).items():
+            _compare_output(name, (answers.outputs or {}).get(name), expected)
         if self.labels is not None:
             found = None if answers.labels is None else answers.labels.tolist()
             if found != self.labels:
@@ -63,6 +81,14 @@ def largest_difference(found: Any, expected: Any) -> float:
         difference = np.abs(a - b) / np.maximum(1.0, np.abs(b))
     worst = float(np.max(np.where(equal, 0.0, difference)))
     return float("inf") if np.isnan(worst) else worst
+
+
+def _compare_output(name: str, found: Array | None, expected: list[Any]) -> None:
+    if found is not None and found.dtype == object:
+        if plain(found) != expected:
+            raise GoldenMismatch(f"Golden predictions differ: the output {name!r} is not the native model's.")
+        return
+    _compare(f"number of the output {name!r}", found, expected)
 
 
 def _compare(what: str, found: Any, expected: Any) -> None:

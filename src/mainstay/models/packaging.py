@@ -221,7 +221,7 @@ def _parity(subject: _Subject, model: Model, golden: Cells, thresholds: dict[int
     single = Compared()
     for row in range(len(few)):
         alone = model.answer(few.rows(slice(row, row + 1)))
-        single = single.joined(compare(alone, _row(together, row)))
+        single = single.joined(compare(alone, together.rows(slice(row, row + 1))))
     return Parity(
         rows=held_out.rows,
         label_disagreements=held_out.label_disagreements,
@@ -295,27 +295,15 @@ def _golden(subject: _Subject, thresholds: dict[int, Floats], reference: Cells) 
         )
     if answers is None or len(kept) < len(rows):
         answers = subject.native(read.rows(kept))
-    return Golden(
-        rows=kept,
-        labels=None if answers.labels is None else answers.labels.tolist(),
-        probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
-        values=None if answers.values is None else answers.values.tolist(),
-    )
+    return Golden.of(kept, answers)
 
 
 def _finite(answers: Answers | None) -> bool:
     if answers is None:
         return False
-    return all(found is None or bool(np.isfinite(found).all()) for found in (answers.values, answers.probabilities))
-
-
-def _row(answers: Answers, row: int) -> Answers:
-    part = slice(row, row + 1)
-    return Answers(
-        values=None if answers.values is None else answers.values[part],
-        labels=None if answers.labels is None else answers.labels[part],
-        probabilities=None if answers.probabilities is None else answers.probabilities[part],
-    )
+    numbers = [array for array in (answers.outputs or {}).values() if array.dtype.kind == "f"]
+    found = [array for array in (answers.values, answers.probabilities, *numbers) if array is not None]
+    return all(bool(np.isfinite(array).all()) for array in found)
 
 
 def _spread(cells: Cells, rows: int) -> Cells:

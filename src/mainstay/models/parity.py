@@ -15,6 +15,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.encoder import Affine, Block, Encoder, Impute, Scale, Select, Single, Step
 from mainstay.models.golden import TOLERANCE, largest_difference
 from mainstay.models.signature import UNSEEN, Cells, Floats, Signature
+from mainstay.models.tensors import Array
 from mainstay.models.text import TextTerms
 
 BOUNDARY_ROWS = 20_000
@@ -113,6 +114,9 @@ def compare(found: Answers, native: Answers) -> Compared:
             continue
         difference = float("inf") if a is None else largest_difference(a, b)
         worst = None if worst is None or not np.isfinite(difference) else max(worst, difference)
+    for name, expected in (native.outputs or {}).items():
+        difference = _apart((found.outputs or {}).get(name), expected)
+        worst = None if worst is None or not np.isfinite(difference) else max(worst, difference)
     disagreements = 0
     if native.labels is not None:
         if found.labels is None or found.labels.shape != native.labels.shape:
@@ -120,6 +124,15 @@ def compare(found: Answers, native: Answers) -> Compared:
         else:
             disagreements = int(np.sum(found.labels != native.labels))
     return Compared(rows=len(native), label_disagreements=disagreements, largest_difference=worst)
+
+
+def _apart(found: Array | None, expected: Array) -> float:
+    """The largest difference of two arrays; of texts and bytes, none or infinity."""
+    if found is None or found.shape != expected.shape:
+        return float("inf")
+    if "O" in (expected.dtype.kind, found.dtype.kind):
+        return 0.0 if bool(np.all(found == expected)) else float("inf")
+    return largest_difference(found, expected)
 
 
 def around(value: float) -> tuple[float, float, float]:
@@ -165,7 +178,7 @@ def boundary_cells(
         return base.rows(slice(0, 0))
     picked = np.random.default_rng(seed).integers(0, len(base), size=3 * len(chosen))
     rows = base.rows(picked.astype(np.intp))
-    return Cells(_set(rows.numbers, chosen), rows.texts)
+    return Cells(_set(rows.numbers, chosen), rows.texts, rows.tensors)
 
 
 def boundary_limit(width: int) -> int:
@@ -282,4 +295,4 @@ def _blanked(base: Cells, groups: list[list[int]], value: float) -> Cells:
         for index in group:
             if index in texts:
                 texts[index][part] = [None] * each
-    return Cells(numbers, texts)
+    return Cells(numbers, texts, rows.tensors)

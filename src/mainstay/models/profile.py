@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, Column, ColumnType, Floats, Signature
+from mainstay.models.tensors import Array
 
 BINS = 20
 ROWS_A_BIN = 20
@@ -48,6 +49,15 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     unseen: int = 0
 
 
+class TensorProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One tensor: of each row, the mean of its numbers, or the length of its texts or bytes together."""
+
+    name: str
+    histogram: Histogram
+    mean: float | None = None
+    deviation: float | None = None
+
+
 class PredictionProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the model answered for the reference rows."""
 
@@ -58,14 +68,17 @@ class PredictionProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     values: Histogram | None = None
     mean: float | None = None
     deviation: float | None = None
+    outputs: tuple[TensorProfile, ...] = ()
+    """Of a general model."""
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The reference profile of a package."""
 
     rows: int
     columns: tuple[ColumnProfile, ...]
     predictions: PredictionProfile
+    tensors: tuple[TensorProfile, ...] = ()
 
 
 def profile_of(cells: Cells, signature: Signature, answers: Answers) -> Profile:
@@ -74,6 +87,7 @@ def profile_of(cells: Cells, signature: Signature, answers: Answers) -> Profile:
         rows=len(cells),
         columns=tuple(_column(cells, index, column) for index, column in enumerate(signature.inputs)),
         predictions=_predictions(answers, len(signature.labels)),
+        tensors=tuple(_tensor(tensor.name, cells.tensors[tensor.name]) for tensor in signature.tensors),
     )
 
 
@@ -118,7 +132,20 @@ def _column(cells: Cells, index: int, column: Column) -> ColumnProfile:
     )
 
 
+def _tensor(name: str, array: Array) -> TensorProfile:
+    rows = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 0)
+    if array.dtype == object:
+        each = np.array([sum(map(len, row)) for row in rows.tolist()], dtype=np.float64)
+    else:
+        each = rows.mean(axis=1, dtype=np.float64) if rows.shape[1] else np.empty(0)
+    each = each[np.isfinite(each)]
+    mean, deviation = _moments(each)
+    return TensorProfile(name=name, histogram=quantile_histogram(each), mean=mean, deviation=deviation)
+
+
 def _predictions(answers: Answers, labels: int) -> PredictionProfile:
+    if answers.outputs is not None:
+        return PredictionProfile(outputs=tuple(_tensor(name, array) for name, array in answers.outputs.items()))
     if answers.values is not None:
         finite = answers.values[np.isfinite(answers.values)]
         mean, deviation = _moments(finite)

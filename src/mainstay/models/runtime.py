@@ -11,7 +11,8 @@ import numpy as np
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import compiled
 from mainstay.models.package import Decision, ModelSpec, Package
-from mainstay.models.signature import Cells, Floats, Label, Reader, Signature
+from mainstay.models.signature import Cells, Floats, Reader, Signature
+from mainstay.models.tensors import Array, plain
 
 
 class Runner(Protocol):
@@ -74,8 +75,11 @@ class Model:
         if golden.rows:
             golden.check(self.answer(self.read.rows(golden.rows)))
 
-    def predict(self, data: Any) -> list[Label] | list[float]:
-        """Predictions for a pandas DataFrame, a mapping of columns, or a list of records.
+    def predict(self, data: Any) -> list[Any]:
+        """Predictions for a pandas DataFrame, a mapping of columns (or of arrays), or a list of records; of a model
+        that takes one tensor alone, for an array of all rows.
+
+        A general model answers the outputs of each row, by name.
 
         Raises:
             InputError: the data does not fit the signature.
@@ -95,19 +99,29 @@ class Model:
         return probabilities
 
     def cells(self, data: Any) -> Cells:
-        """The cells of a DataFrame, a mapping of columns, or a list of records."""
+        """The cells of a DataFrame, a mapping of columns, a list of records, or the array of a model's only tensor."""
+        if isinstance(data, np.ndarray) and len(self.signature.tensors) == 1 and not self.signature.inputs:
+            return self.read.columns({self.signature.tensors[0].name: data})
         if hasattr(data, "columns") and hasattr(data, "to_dict"):
             return self.read.columns({name: data[name].tolist() for name in data.columns})
         if isinstance(data, Mapping):
             return self.read.columns(data)
         return self.read.rows(data)
 
-    def predictions(self, answers: Answers) -> list[Label] | list[float]:
-        """The label or the value of each row, as plain Python values."""
+    def predictions(self, answers: Answers) -> list[Any]:
+        """The label, the value or the outputs of each row, as plain Python values."""
+        if answers.outputs is not None:
+            return rowwise(answers.outputs)
         if answers.labels is None:
             return [] if answers.values is None else answers.values.tolist()
         labels = self.signature.labels
         return [labels[index] for index in answers.labels.tolist()]
+
+
+def rowwise(outputs: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Outputs by name as one mapping a row, of values that JSON can carry."""
+    columns = [plain(array) for array in outputs.values()]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def decided(scores: Answers, decision: Decision | None) -> Answers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -13,9 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mainstay.errors import MainstayError, did_you_mean, nearest
+from mainstay.models.refusing import InputError as InputError  # noqa: PLC0414 - what a reader raises is known from here
+from mainstay.models.refusing import listed as _listed
+from mainstay.models.refusing import place as _place
+from mainstay.models.refusing import wrong
+from mainstay.models.tensors import Array, Tensor, same_sizes
+from mainstay.models.tensors import read as read_tensor
 
 ColumnType = Literal["number", "boolean", "category", "datetime", "text"]
 Task = Literal["binary", "multiclass", "regression"]
+"""What can be trained and judged here."""
+ModelTask = Literal[Task, "general"]
+"""A general model answers named tensors, as they are."""
 Label = bool | int | str
 """A class, as the target column spells it."""
 
@@ -26,14 +35,6 @@ UNSEEN = -1.0
 
 MAX_EXACT_INTEGER = 2**53
 """Beyond this a double cannot hold every integer, so such a number is refused, not rounded."""
-
-
-class InputError(MainstayError):
-    """Input that does not fit the signature; says where, what was found and what was expected."""
-
-    def __init__(self, message: str, *, column: str | None = None, row: int | None = None) -> None:
-        self.column, self.row = column, row
-        super().__init__(message)
 
 
 class SignatureError(MainstayError):
@@ -68,10 +69,15 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     inputs: tuple[Column, ...]
-    task: Task
+    """The columns of a table; none for a model that takes tensors alone."""
+    task: ModelTask
+    tensors: tuple[Tensor, ...] = ()
+    """Further inputs that are arrays."""
     target: str = "prediction"
     labels: tuple[Label, ...] = ()
     """The classes, in the order of the probabilities; empty for a regression."""
+    outputs: tuple[Tensor, ...] = ()
+    """What a general model answers; empty for every other task."""
     set_aside: tuple[str, ...] = ()
     """Columns that training left out: accepted and ignored, so that whole records can be sent."""
     missing_tokens: tuple[str, ...] = ()
@@ -79,20 +85,47 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.inputs)
+        """Of the inputs: the columns, then the tensors."""
+        return (*(column.name for column in self.inputs), *(tensor.name for tensor in self.tensors))
+
+    @property
+    def judged(self) -> Task:
+        """The task that its metrics are of.
+
+        Raises:
+            SignatureError: a general model has none.
+        """
+        if self.task == "general":
+            raise SignatureError("A general model answers tensors as they are, which no metric here judges.")
+        return self.task
 
     def checked(self) -> Signature:
         """This signature, if it does not contradict itself."""
         names = self.names
         if not names:
-            raise SignatureError("A model needs at least one input column.")
+            raise SignatureError("A model needs at least one input.")
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise SignatureError(f"Column {repeated[0]!r} stands more than once in the signature: rename one of them.")
         if clash := set(names) & set(self.set_aside):
             raise SignatureError(f"Column {min(clash)!r} is both an input and set aside: choose one.")
-        if self.task == "regression" and self.labels:
-            raise SignatureError("A regression has no labels.")
+        if self.task in ("regression", "general") and self.labels:
+            raise SignatureError(f"A {self.task} model has no labels.")
+        if (self.task == "general") != bool(self.outputs):
+            raise SignatureError("A general model has named outputs, and no other has.")
+        given = [output.name for output in self.outputs]
+        if twice := [name for name in given if given.count(name) > 1]:
+            raise SignatureError(f"Output {twice[0]!r} stands more than once in the signature: rename one of them.")
+        for tensor in (*self.tensors, *self.outputs):
+            if any(size < 0 if isinstance(size, int) else not size for size in tensor.shape):
+                raise SignatureError(f"Tensor {tensor.name!r} has a size that is none: {tensor.shape}.")
+            image = tensor.image
+            if image is not None and (
+                len(tensor.shape) != len(image.layout) or any(isinstance(size, str) for size in tensor.shape)
+            ):
+                raise SignatureError(
+                    f"Tensor {tensor.name!r} takes pictures {image.layout}, so its shape needs as many fixed sizes."
+                )
         if self.task == "binary" and len(self.labels) != 2:
             raise SignatureError(f"A binary model has two labels, not {len(self.labels)}.")
         if self.task == "multiclass" and len(self.labels) < 2:
@@ -106,11 +139,12 @@ class Cells:
 
     `numbers` is float64 of shape (rows, inputs): a number as it is, a boolean as 0 or 1, a category as its
     code, a date-time as seconds since 1970-01-01 UTC, NaN where missing. `texts` holds the free-text columns,
-    by input index; their column in `numbers` is NaN.
+    by input index; their column in `numbers` is NaN. `tensors` holds the arrays, by name, each of shape (rows, …).
     """
 
     numbers: Floats
     texts: Mapping[int, Sequence[str | None]]
+    tensors: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -121,7 +155,7 @@ class Cells:
             index: values[chosen] if isinstance(chosen, slice) else [values[i] for i in chosen]
             for index, values in self.texts.items()
         }
-        return Cells(self.numbers[chosen], texts)
+        return Cells(self.numbers[chosen], texts, {name: array[chosen] for name, array in self.tensors.items()})
 
 
 class Reader:
@@ -153,7 +187,7 @@ class Reader:
                 self._check_names(row, number, of=len(rows))
         return self._columns([[row[name] for row in rows] for name in self._names], len(rows))
 
-    def columns(self, table: Mapping[str, Sequence[Any]]) -> Cells:
+    def columns(self, table: Mapping[str, Sequence[Any] | Array]) -> Cells:
         """Cells of a table given by column, all of one length.
 
         Raises:
@@ -203,18 +237,24 @@ class Reader:
             if name not in present:
                 raise InputError(f"{where}column {name!r} is missing.", column=name, row=row)
 
-    def _columns(self, columns: Sequence[Sequence[Any]], rows: int) -> Cells:
-        numbers = np.empty((rows, len(columns)), dtype=np.float64)
+    def _columns(self, columns: Sequence[Sequence[Any] | Array], rows: int) -> Cells:
+        inputs, arrays = self.signature.inputs, self.signature.tensors
+        numbers = np.empty((rows, len(inputs)), dtype=np.float64)
         texts: dict[int, list[str | None]] = {}
-        for index, (column, values) in enumerate(zip(self.signature.inputs, columns, strict=True)):
+        for index, (column, values) in enumerate(zip(inputs, columns[: len(inputs)], strict=True)):
             if column.type == "text":
                 texts[index] = self._texts(column, values)
                 numbers[:, index] = np.nan
             else:
                 numbers[:, index] = self._numbers(column, values)
-        return Cells(numbers, texts)
+        if not arrays:
+            return Cells(numbers, texts)
+        given = zip(arrays, columns[len(inputs) :], strict=True)
+        read = {tensor.name: read_tensor(tensor, values) for tensor, values in given}
+        same_sizes(arrays, read)
+        return Cells(numbers, texts, read)
 
-    def _numbers(self, column: Column, values: Sequence[Any]) -> list[float]:
+    def _numbers(self, column: Column, values: Sequence[Any] | Array) -> list[float]:
         read = {
             "number": self._number,
             "boolean": self._boolean,
@@ -228,7 +268,7 @@ class Reader:
             for row, value in enumerate(values)
         ]
 
-    def _texts(self, column: Column, values: Sequence[Any]) -> list[str | None]:
+    def _texts(self, column: Column, values: Sequence[Any] | Array) -> list[str | None]:
         read: list[str | None] = []
         for row, value in enumerate(values):
             if self._is_missing(value):
@@ -237,7 +277,7 @@ class Reader:
             elif isinstance(value, str):
                 read.append(value)
             else:
-                raise _wrong(column, value, row, len(values), "text")
+                raise wrong(column.name, value, row, len(values), "text")
         return read
 
     def _is_missing(self, value: Any) -> bool:
@@ -251,23 +291,23 @@ class Reader:
 
     def _refuse_missing(self, column: Column, value: Any, row: int, rows: int, expected: str) -> None:
         if not column.nullable:
-            raise _wrong(column, value, row, rows, f"{expected} (training saw no missing value here)")
+            raise wrong(column.name, value, row, rows, f"{expected} (training saw no missing value here)")
 
     def _number(self, column: Column, value: Any, row: int, rows: int) -> float:
         if self._is_missing(value):
             self._refuse_missing(column, value, row, rows, "a number")
             return math.nan
         if isinstance(value, bool | np.bool_):
-            raise _wrong(column, value, row, rows, "a number")
+            raise wrong(column.name, value, row, rows, "a number")
         if isinstance(value, int | np.integer):
             if abs(int(value)) > MAX_EXACT_INTEGER:
-                raise _wrong(column, value, row, rows, "a number that a double holds exactly (at most 2^53)")
+                raise wrong(column.name, value, row, rows, "a number that a double holds exactly (at most 2^53)")
             return float(value)
         if isinstance(value, float | np.floating):
             if not math.isfinite(value):
-                raise _wrong(column, value, row, rows, "a finite number")
+                raise wrong(column.name, value, row, rows, "a finite number")
             return float(value)
-        raise _wrong(column, value, row, rows, "a number")
+        raise wrong(column.name, value, row, rows, "a number")
 
     def _boolean(self, column: Column, value: Any, row: int, rows: int) -> float:
         if isinstance(value, bool | np.bool_):
@@ -275,7 +315,7 @@ class Reader:
         if self._is_missing(value):
             self._refuse_missing(column, value, row, rows, "true or false")
             return math.nan
-        raise _wrong(column, value, row, rows, "true or false")
+        raise wrong(column.name, value, row, rows, "true or false")
 
     def _category(self, column: Column, value: Any, row: int, rows: int) -> float:
         if self._is_missing(value):
@@ -287,12 +327,12 @@ class Reader:
         elif isinstance(value, int | np.integer) and not isinstance(value, bool):
             text = str(int(value))
         else:
-            raise _wrong(column, value, row, rows, "a category, as text")
+            raise wrong(column.name, value, row, rows, "a category, as text")
         code = self._codes[column.name].get(text, UNSEEN)
         if code == UNSEEN and column.closed:
             close = nearest(text, column.categories)
             meant = f" (did you mean {close!r}?)" if close else ""
-            raise _wrong(column, value, row, rows, f"one of {_listed(column.categories)}{meant}")
+            raise wrong(column.name, value, row, rows, f"one of {_listed(column.categories)}{meant}")
         return code
 
     def _datetime(self, column: Column, value: Any, row: int, rows: int) -> float:
@@ -303,7 +343,7 @@ class Reader:
         try:
             return epoch_seconds(value, column.format)
         except (ValueError, TypeError, OverflowError):
-            raise _wrong(column, value, row, rows, expected) from None
+            raise wrong(column.name, value, row, rows, expected) from None
 
 
 def epoch_seconds(value: str | date, form: str = "iso") -> float:
@@ -323,31 +363,3 @@ def epoch_seconds(value: str | date, form: str = "iso") -> float:
         raise TypeError(f"not a date-time: {type(value).__name__}")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return delta.days * 86400.0 + delta.seconds + delta.microseconds / 1e6
-
-
-def _wrong(column: Column, value: Any, row: int, rows: int, expected: str) -> InputError:
-    return InputError(
-        f"{_place(row, rows)}column {column.name!r}: got {_shown(value)}, expected {expected}.",
-        column=column.name,
-        row=row,
-    )
-
-
-def _place(row: int, rows: int) -> str:
-    return f"row {row}, " if rows > 1 else ""
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict | tuple):
-        return "an array" if isinstance(value, list | tuple) else "an object"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _listed(names: Sequence[str], at_most: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:at_most])
-    return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} more"

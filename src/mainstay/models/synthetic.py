@@ -5,6 +5,7 @@ Golden predictions are asked of these rows, so that no person's data is kept in 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import numpy as np
 from mainstay.models.encoder import Encoder
 from mainstay.models.parity import around
 from mainstay.models.signature import MAX_EXACT_INTEGER, Cells, Column, Floats, Reader, Signature
+from mainstay.models.tensors import Array, Tensor, plain
 from mainstay.models.text import TextTerms
 
 UNSEEN_TEXT = "(never seen)"
@@ -80,6 +82,9 @@ def synthetic_rows(
     read = Reader(signature)
     real = {_key(reference, row) for row in range(len(reference))}
     whole = _integral(reference)
+    # Sizes that differ from request to request: one each, for all rows are asked together.
+    names = sorted({size for tensor in signature.tensors for size in tensor.shape if isinstance(size, str)})
+    sizes = {name: int(random.integers(2, 6)) for name in names}
     found: list[dict[str, Any]] = []
     spare: dict[str, Any] = {}
     for _ in range(20 * rows):
@@ -94,6 +99,7 @@ def synthetic_rows(
             )
             for index, column in enumerate(signature.inputs)
         }
+        row.update({tensor.name: plain(_array(tensor, random, sizes)) for tensor in signature.tensors})
         if _key(read.rows([row]), 0) in real:
             spare = row
             continue
@@ -144,6 +150,22 @@ def _number(column: Column, random: np.random.Generator, *, whole: bool, near: F
     return value
 
 
+def _array(tensor: Tensor, random: np.random.Generator, sizes: Mapping[str, int]) -> Array:
+    """A tensor of one row, between the ends of its range; without one, of small numbers that any model takes."""
+    shape = tuple(size if isinstance(size, int) else sizes[size] for size in tensor.shape)
+    if tensor.dtype in ("text", "bytes"):
+        array = np.empty(shape, dtype=object)
+        array[...] = UNSEEN_TEXT if tensor.dtype == "text" else UNSEEN_TEXT.encode()
+        return array
+    if tensor.dtype == "bool":
+        return random.integers(0, 2, size=shape).astype(np.bool_)
+    low = 0.0 if tensor.minimum is None else tensor.minimum
+    high = 1.0 if tensor.maximum is None else tensor.maximum
+    if tensor.numpy.kind in "iu":
+        return random.integers(int(low), int(high), size=shape, endpoint=True).astype(tensor.numpy)
+    return (low + (high - low) * random.random(size=shape)).astype(tensor.numpy)
+
+
 def _text(random: np.random.Generator, words: Sequence[str], phrases: Sequence[str]) -> str:
     if phrases:
         return phrases[int(random.integers(0, len(phrases)))]
@@ -164,4 +186,11 @@ def _integral(cells: Cells) -> list[bool]:
 
 def _key(cells: Cells, row: int) -> tuple[Any, ...]:
     # repr tells NaN from NaN by nothing, as it should be here.
-    return (*map(repr, cells.numbers[row].tolist()), *(cells.texts[index][row] for index in sorted(cells.texts)))
+    texts = (cells.texts[index][row] for index in sorted(cells.texts))
+    arrays = (_digest(cells.tensors[name][row]) for name in sorted(cells.tensors))
+    return (*map(repr, cells.numbers[row].tolist()), *texts, *arrays)
+
+
+def _digest(array: Array) -> bytes:
+    data = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
+    return hashlib.sha256(data).digest()

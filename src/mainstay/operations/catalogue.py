@@ -110,7 +110,8 @@ def shown(folder: Path, ref: str) -> Shown:
         inputs=[
             (column.name, column.type, "accepted" if column.nullable else "refused")
             for column in package.signature.inputs
-        ],
+        ]
+        + [(tensor.name, tensor.told(), "refused") for tensor in package.signature.tensors],
         metrics=metrics_of(package),
         gates=version.summary.get("gates", []),
         lineage=lineage,

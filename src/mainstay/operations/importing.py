@@ -61,6 +61,8 @@ def import_file(
     labels: Sequence[str] = (),
     nullable: Sequence[str] = (),
     target: str | None = None,
+    general: bool = False,
+    logits: bool = False,
     data: Path | None = None,
     gates: Sequence[str] = (),
     positive: str | None = None,
@@ -70,6 +72,8 @@ def import_file(
     Args:
         columns, labels, nullable: what the file does not say: names of inputs, of classes, columns that may be missing.
         target: the column that is predicted.
+        general: whether the model's outputs are answered as they are.
+        logits: whether what it gives for its classes are logits.
         data: rows to evaluate it on, with their true answers; without, it is not evaluated, and has not passed.
         gates: that it is held against there; by default, a trivial baseline must be beaten.
         positive: of two classes, the one to find; by default the last.
@@ -85,11 +89,11 @@ def import_file(
         )
     for text in gates:
         parse(text)
-    told = Told(tuple(columns), tuple(labels), tuple(nullable), target, trusted_types(folder))
+    told = Told(tuple(columns), tuple(labels), tuple(nullable), target, trusted_types(folder), general, logits)
     made = draft_of_file(path, told)
     served = Model.load(made.draft.package(), trusted=told.trusted)
     signature = served.signature
-    conditions = [parse(text, signature.task) for text in gates]
+    conditions = [parse(text, signature.judged) for text in gates]
     evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)
     with opened(folder) as registry:
         verdict = Verdict(
@@ -129,6 +133,11 @@ def _unjudged(evaluation: Evaluation | None) -> list[str]:
 
 def _evaluated(folder: Path, model: Model, data: Path, gates: Sequence[Gate], positive: str | None) -> Evaluation:
     signature = model.signature
+    if signature.tensors or signature.task == "general":
+        raise MainstayError(
+            "A file of rows holds columns, and this model takes or gives tensors: evaluate it with mainstay.register "
+            "and X_test from Python, or import it without --evaluate."
+        )
     table, slices = table_of(folder, data.absolute(), missing=signature.missing_tokens or ("", "NA", "NaN", "null"))
     truth = truth_for(table, signature)
     if truth is None:

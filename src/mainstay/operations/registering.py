@@ -54,7 +54,7 @@ def register(
     decision = _decision(model, threshold, positive)
     built = draft_of(model, X, X_test=X_test, y_test=y_test, target=named_target, trusted=trusted, decision=decision)
     served = Model.load(built.draft.package(), trusted=trusted)
-    conditions = [parse(text, served.signature.task) for text in gates]
+    conditions = [parse(text, served.signature.judged) for text in gates]
     evaluation = None
     if y_test is not None:
         evaluation = _evaluated(

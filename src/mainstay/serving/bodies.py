@@ -20,6 +20,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models.signature import Cells, InputError, Reader, Signature
+from mainstay.models.tensors import depth
 from mainstay.serving.fast import FastBodies
 
 FEATURES = "features"
@@ -64,6 +65,7 @@ class Bodies:
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
+        self._axes = {tensor.name: len(tensor.shape) for tensor in signature.tensors}
         self.reader = Reader(signature)
         self._wrapped = not (set(WRAPPERS) & {*signature.names, *signature.set_aside})
         self._fast = FastBodies.of(signature, wrapped=self._wrapped)
@@ -116,7 +118,8 @@ class Bodies:
         return self.reader.rows(rows)
 
     def _named(self, named: Mapping[str, Any], identity: str | None) -> Asked:
-        listed = [isinstance(named[name], list) for name in self._signature.names if name in named]
+        # A tensor's own lists are no list of rows: only what is deeper than its shape is.
+        listed = [depth(named[name]) > self._axes.get(name, 0) for name in self._signature.names if name in named]
         if not any(listed):
             return Asked(self.reader.rows([named]), single=True, id=identity)
         if not all(listed):
@@ -140,7 +143,7 @@ def _decoded(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BadBody(f"The body is not UTF-8 (byte {error.start}): send JSON in UTF-8.") from error
     except RecursionError:
-        raise BadBody("The body is nested too deeply: no form needs more than three levels.") from None
+        raise BadBody("The body is nested too deeply: no form needs that many levels.") from None
     except ValueError as error:  # an integer of more digits than Python converts
         raise BadBody(f"The body holds a number that cannot be read: {error}.") from error
     return document

@@ -69,7 +69,10 @@ class FastBodies:
 
     @classmethod
     def of(cls, signature: Signature, *, wrapped: bool) -> FastBodies | None:
-        """The decoders of a signature; None where a column's name cannot be a field's (it needs escapes in JSON)."""
+        """The decoders of a signature; None where a column's name cannot be a field's (it needs escapes in JSON), and
+        for tensors."""
+        if signature.tensors:
+            return None
         try:
             return cls(signature, wrapped=wrapped)
         except ValueError:

@@ -15,11 +15,35 @@ import numpy.typing as npt
 
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells
+from mainstay.models.tensors import Array
 
 LONGEST = 1 << 30
 """Bytes: a length beyond it is no frame of ours."""
 
 _LENGTH = struct.Struct(">I")
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True):
+    """An array: its bytes, or, of text and bytes, its elements in order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes = b""
+    elements: list[Any] | None = None
+
+    @classmethod
+    def of(cls, array: Array) -> Block:
+        if array.dtype == object:
+            return cls("object", array.shape, elements=array.reshape(-1).tolist())
+        little = array.dtype.newbyteorder("<")
+        return cls(little.str, array.shape, np.ascontiguousarray(array, dtype=little).tobytes())
+
+    def array(self) -> Array:
+        if self.elements is None:
+            return np.frombuffer(self.data, dtype=np.dtype(self.dtype)).reshape(self.shape)
+        flat = np.empty(len(self.elements), dtype=object)
+        flat[:] = self.elements
+        return flat.reshape(self.shape)
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
@@ -30,16 +54,20 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     """Rows and inputs: of no rows, the bytes cannot tell the inputs."""
     numbers: bytes
     texts: dict[int, list[str | None]]
+    tensors: dict[str, Block] = {}
 
     @classmethod
     def of(cls, identity: int, cells: Cells) -> Ask:
         texts = {index: list(values) for index, values in cells.texts.items()}
         rows, inputs = cells.numbers.shape
-        return cls(identity, (rows, inputs), np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes(), texts)
+        numbers = np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes()
+        tensors = {name: Block.of(array) for name, array in cells.tensors.items()}
+        return cls(identity, (rows, inputs), numbers, texts, tensors)
 
     def cells(self) -> Cells:
         numbers = np.frombuffer(self.numbers, dtype="<f8").reshape(self.shape)
-        return Cells(numbers.astype(np.float64), self.texts)
+        tensors = {name: block.array() for name, block in self.tensors.items()}
+        return Cells(numbers.astype(np.float64), self.texts, tensors)
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
@@ -54,6 +82,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     error: str | None = None
     refused: bool = False
     """Whether the error is the caller's: rows that the model does not take."""
+    outputs: dict[str, Block] | None = None
 
     @classmethod
     def of(cls, identity: int, answers: Answers) -> Told:
@@ -63,6 +92,9 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
             _bytes(answers.values, "<f8"),
             _bytes(answers.labels, "<i8"),
             _bytes(answers.probabilities, "<f8"),
+            outputs=None
+            if answers.outputs is None
+            else {name: Block.of(array) for name, array in answers.outputs.items()},
         )
 
     def answers(self) -> Answers:
@@ -71,6 +103,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
             values=_array(self.values, "<f8"),
             labels=_array(self.labels, "<i8"),
             probabilities=None if probabilities is None else probabilities.reshape(self.shape),
+            outputs=None if self.outputs is None else {name: block.array() for name, block in self.outputs.items()},
         )
 
 

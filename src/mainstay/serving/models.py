@@ -19,6 +19,7 @@ from mainstay.models.golden import Golden
 from mainstay.models.package import Decision, Manifest, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
+from mainstay.models.tensors import empty
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.bodies import Bodies
 from mainstay.serving.host_client import HostClient
@@ -158,6 +159,8 @@ async def load(placed: Placed, blobs: Path, pool: Executor) -> Loaded:
 
 
 def _nothing(signature: Signature, golden: Golden) -> Answers:
+    if signature.task == "general":
+        return Answers(outputs={output.name: empty(output) for output in signature.outputs})
     if signature.task == "regression":
         return Answers(values=np.empty(0))
     shares = None if golden.probabilities is None else np.empty((0, len(signature.labels)))

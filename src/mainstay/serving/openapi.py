@@ -10,6 +10,7 @@ from mainstay.models.signature import MAX_EXACT_INTEGER, Column, Signature
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
 from mainstay.serving.replies import label_key
+from mainstay.serving.tensor_schema import tensor_example, tensor_schema
 
 Json = dict[str, Any]
 
@@ -67,6 +68,7 @@ def document(loaded: Iterable[Loaded]) -> Json:
 def _predict(loaded: Loaded, operation: str, of: str) -> Json:
     signature = loaded.signature
     example = {column.name: _example(column) for column in signature.inputs}
+    example |= {tensor.name: tensor_example(tensor) for tensor in signature.tensors}
     return {
         "operationId": operation,
         "summary": f"Predict {signature.target}{of}",
@@ -99,6 +101,7 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
 
 def _body(signature: Signature) -> Json:
     cells = {column.name: _cell(column, signature) for column in signature.inputs}
+    cells |= {tensor.name: tensor_schema(tensor) for tensor in signature.tensors}
     aside = {name: {"description": "Set aside in training: accepted and ignored."} for name in signature.set_aside}
     record = _object({**cells, **aside}, cells)
     columns = _object({**{name: _list(cell) for name, cell in cells.items()}, **aside}, cells)
@@ -178,6 +181,8 @@ def _reply(signature: Signature) -> Json:
     kinds = {bool: "boolean", int: "integer", str: "string"}
     # JSON has no word for infinity: a value that overflows is null.
     value: Json = {"type": ["number", "null"], "description": "Null where the model's value is not finite."}
+    if signature.outputs:
+        value = {"type": "object", "properties": {each.name: tensor_schema(each) for each in signature.outputs}}
     if signature.labels:
         value = {"type": kinds[type(signature.labels[0])], "enum": list(signature.labels)}
     properties: Json = {

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mainstay.models.answers import Answers
+from mainstay.models.runtime import rowwise
 from mainstay.models.signature import Label, Signature
 
 _encode = msgspec.json.Encoder().encode
@@ -23,7 +24,8 @@ class Replies:
     """Writes the answers of one version.
 
     `{"prediction": […], "probabilities": [{"good": 0.8, "bad": 0.2}, …], "model": "credit:3", "id": "…"}`; without
-    the lists where one named row was asked; without `probabilities` where the model gives none.
+    the lists where one named row was asked; without `probabilities` where the model gives none. A prediction of a
+    general model is an object with its outputs.
     """
 
     def __init__(self, signature: Signature, version: str) -> None:
@@ -44,6 +46,8 @@ class Replies:
         return _encode(reply)
 
     def _predictions(self, answers: Answers) -> list[Any]:
+        if answers.outputs is not None:
+            return rowwise(answers.outputs)
         if answers.labels is None:
             return [] if answers.values is None else answers.values.tolist()
         labels = self._labels

@@ -119,7 +119,7 @@ def evaluate(
         EvaluationError: answers, truth and slices do not have the same number of rows, or do not fit the signature.
     """
     positive = 1 if decision is None else decision.positive
-    rows = scored(answers, y, task=signature.task, classes=len(signature.labels), positive=positive)
+    rows = scored(answers, y, task=signature.judged, classes=len(signature.labels), positive=positive)
     measured = measure(rows)
     columns = slices or {}
     for name, values in columns.items():
@@ -133,7 +133,7 @@ def evaluate(
     ]
     binary = signature.task == "binary"
     found = Evaluation(
-        task=signature.task,
+        task=signature.judged,
         target=signature.target,
         rows=len(rows),
         rows_id=_rows_id(rows, signature),

@@ -62,7 +62,7 @@ class Problem:
         """What a family of estimators is told about these rows."""
         spread = 1.0 if self.classifies else float(np.std(self.y)) or 1.0
         return Setting(
-            task=self.signature.task,
+            task=self.signature.judged,
             rows=len(self),
             width=features.encoder.width,
             classes=len(self.signature.labels),

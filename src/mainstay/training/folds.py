@@ -138,7 +138,7 @@ class Folds:
 
     def _score(self, rows: Rows, predicted: Floats) -> float:
         return score(
-            self.metric, self.problem.y[rows], predicted, task=self.problem.signature.task, positive=self.positive
+            self.metric, self.problem.y[rows], predicted, task=self.problem.signature.judged, positive=self.positive
         )
 
     def _features(self, plan: Plan, fold: int) -> _Encoded:

@@ -68,11 +68,13 @@ def importance(
         cells, truth = cells.rows(chosen), truth[chosen]
 
     def score(rows: Cells) -> dict[str, float]:
-        found = scored(answer(rows), truth, task=signature.task, classes=len(signature.labels), positive=positive)
+        found = scored(answer(rows), truth, task=signature.judged, classes=len(signature.labels), positive=positive)
         return measure(found).values
 
     whole = score(cells)
-    metric = next((name for name in (PRIMARY[signature.task], "balanced_accuracy", "accuracy") if name in whole), None)
+    metric = next(
+        (name for name in (PRIMARY[signature.judged], "balanced_accuracy", "accuracy") if name in whole), None
+    )
     if metric is None:
         return []
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0

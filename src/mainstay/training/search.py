@@ -131,7 +131,7 @@ def search(
         folds=Folds(
             problem,
             folds,
-            metric=metric_for(settings.metric, signature.task),
+            metric=metric_for(settings.metric, signature.judged),
             positive=1 if positive is None else positive,
             clock=clock,
         ),
@@ -369,7 +369,7 @@ class _Search:
             )
         ended = "stopped" if self.stop.is_set() else "budget" if self.settings.trials is None else "trials"
         return Trials(
-            task=self.problem.signature.task,
+            task=self.problem.signature.judged,
             metric=self.folds.metric,
             seed=self.problem.seed,
             folds=len(self.folds),

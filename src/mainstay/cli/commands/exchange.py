@@ -34,6 +34,12 @@ def import_model(
         typer.Option("--nullable", help="ONNX: columns that may be missing, separated by commas; * for all."),
     ] = None,
     target: Annotated[str | None, typer.Option("--target", help="The column that is predicted.")] = None,
+    general: Annotated[
+        bool, typer.Option("--general", help="Answer the model's outputs as they are: it has no classes, no one value.")
+    ] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="What the model gives for its classes are logits, not probabilities.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option("--evaluate", metavar="DATA", help="Rows with true answers, to evaluate it on.")
     ] = None,
@@ -58,6 +64,8 @@ def import_model(
         columns=_names(columns),
         labels=_names(labels),
         nullable=_names(nullable),
+        general=general,
+        logits=logits,
         target=target,
         data=data,
         gates=gates or [],

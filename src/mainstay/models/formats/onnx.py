@@ -1,8 +1,9 @@
 """Runs ONNX graphs with ONNX Runtime.
 
 A graph behind an encoder has one input `features` of shape (n, width). A graph without one takes each column of the
-signature by its name, of shape (n, 1): text as strings, all else as the graph's own type. Outputs are found by name:
-`probabilities` (n, labels), `label` (n,) as label indices, `value` (n,) or (n, 1).
+signature by its name, of shape (n, 1): text as strings, all else as the graph's own type. A tensor goes in by its own
+name, of shape (n, …). Outputs are found by name: `probabilities` (n, labels), `label` (n,) as label indices, `value`
+(n,) or (n, 1); those of a general model by the names in its signature.
 """
 
 from __future__ import annotations
@@ -43,19 +44,34 @@ class OnnxRunner:
         self._signature = signature
         self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
         known = {entry.name for entry in self._session.get_outputs()}
+        if signature.outputs:
+            self._outputs = [output.name for output in signature.outputs]
+            if missing := [name for name in self._outputs if name not in known]:
+                raise MainstayError(f"The ONNX model has no output {missing[0]!r}, which its signature names.")
+            return
         self._outputs = [name for name in ("probabilities", "label", "value") if name in known]
         if not self._outputs:
             raise MainstayError("The ONNX model has none of the outputs 'probabilities', 'label' and 'value'.")
 
     def run(self, cells: Cells, features: Any | None) -> Answers:
         feeds = self._columns(cells) if features is None else {FEATURES: features}
+        feeds.update(cells.tensors)
         found = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        if self._signature.outputs:
+            return Answers(outputs=self._checked(found, len(cells)))
         values, labels, probabilities = found.get("value"), found.get("label"), found.get("probabilities")
         return Answers(
             values=None if values is None else np.asarray(values, dtype=np.float64).reshape(len(cells)),
             labels=None if labels is None else np.asarray(labels, dtype=np.int64).reshape(len(cells)),
             probabilities=None if probabilities is None else np.asarray(probabilities, dtype=np.float64),
         )
+
+    def _checked(self, found: dict[str, Any], rows: int) -> dict[str, Any]:
+        """Outputs of a general model; one that has not a value a row would be somebody else's."""
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray) or array.shape[:1] != (rows,):
+                raise MainstayError(f"The output {name!r} of the ONNX model is not one array with a value a row.")
+        return found
 
     def _columns(self, cells: Cells) -> dict[str, Any]:
         feeds: dict[str, Any] = {}

@@ -16,19 +16,20 @@ import onnxruntime
 from onnx import TensorProto, checker
 
 from mainstay.models.answers import Answers
-from mainstay.models.encoder import Block, Encoder
+from mainstay.models.formats.foreign.onnx_inputs import Inputs, inputs_of
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.packing import packed
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of, task_of
+from mainstay.models.packaging import Built
 from mainstay.models.runtime import decided
-from mainstay.models.signature import Cells, Column, Signature
+from mainstay.models.signature import Cells, Signature
 
 NAME = "ONNX"
 MOST = 1 << 31
 KNOWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Domains whose operators ONNX Runtime brings with it."""
-FEATURES = "features"
-_FLOATS: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
+SLACK = 1e-3
+"""How far from one the probabilities of a row may add up: those of float16 are not exact."""
 
 
 def detect(path: Path, head: bytes) -> bool:
@@ -47,14 +48,20 @@ def of_bytes(content: bytes, told: Told, name: str, description: str = "ONNX") -
         CannotImport: see the module.
     """
     model = _checked(content, name)
-    columns, encoder = _inputs(model, told)
+    inputs = inputs_of(model, told)
     said = outputs_of(model, told)  # takes out ZipMap, and names the outputs
     signature = Signature(
-        inputs=columns, task=task_of(said.labels), target=told.target or "prediction", labels=said.labels
+        inputs=inputs.columns,
+        tensors=inputs.tensors,
+        task="general" if said.outputs else task_of(said.labels),
+        target=told.target or "prediction",
+        labels=said.labels,
+        outputs=said.outputs,
     ).checked()
     graph = model.SerializeToString(deterministic=True)
-    native = _native(content, columns, encoder, said)
-    built = packed(graph, signature=signature, encoder=encoder, native=native)
+    native = _native(content, inputs, said)
+    built = packed(graph, signature=signature, encoder=inputs.encoder, native=native)
+    _check_probabilities(built, said)
     opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
     operators = sorted({node.op_type for node in _nodes(model.graph) if node.domain == "com.microsoft"})
     notes: tuple[str, ...] = (f"Operators: {opsets}.",)
@@ -107,96 +114,20 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from (attribute.t, *attribute.tensors)
 
 
-def _inputs(model: onnx.ModelProto, told: Told) -> tuple[tuple[Column, ...], Encoder | None]:
-    """The columns of a graph's inputs; an encoder where one input takes them all, which is renamed."""
-    graph = model.graph
-    constants = {tensor.name for tensor in graph.initializer}
-    entries = [entry for entry in graph.input if entry.name not in constants]
-    if not entries:
-        raise CannotImport("The ONNX model takes no input.")
-    for entry in entries:
-        if not entry.type.HasField("tensor_type"):
-            raise CannotImport(
-                f"The input {entry.name!r} is no tensor, and a row of a table is: export it with tensors."
-            )
-    shapes = {entry.name: _shape(entry) for entry in entries}
-    for name, shape in shapes.items():
-        if shape and isinstance(shape[0], int) and shape[0] != -1:
-            raise CannotImport(
-                f"The input {name!r} takes exactly {shape[0]} rows: export it with a dynamic first dimension."
-            )
-    first = shapes[entries[0].name]
-    if len(entries) == 1 and len(first) == 2 and (first[1] != 1 or told.columns):
-        return _matrix(model, entries[0], first[1], told)
-    return _named(entries, shapes, told), None
-
-
-def _shape(entry: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """Its dimensions, -1 for one that is not fixed."""
-    kind = entry.type.tensor_type
-    if not kind.HasField("shape"):
-        raise CannotImport(f"The input {entry.name!r} does not say its shape: export it with (rows, columns).")
-    return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else -1 for d in kind.shape.dim)
-
-
-def _matrix(
-    model: onnx.ModelProto, entry: onnx.ValueInfoProto, width: int, told: Told
-) -> tuple[tuple[Column, ...], Encoder]:
-    dtype = _FLOATS.get(entry.type.tensor_type.elem_type)
-    if dtype is None:
-        kind = TensorProto.DataType.Name(entry.type.tensor_type.elem_type).lower()
-        raise CannotImport(
-            f"The input {entry.name!r} is of type {kind}, and columns of numbers are float or double: export it so, "
-            "or with one input a column."
-        )
-    if width == -1 and not told.columns:
-        raise CannotImport(
-            f"The input {entry.name!r} does not say how many columns it takes: name them with --columns."
-        )
-    names = told.names((), len(told.columns) if width == -1 else width)
-    _rename_input(model, entry, FEATURES)
-    encoder = Encoder((Block(tuple(range(len(names)))),), dtype="float32" if dtype == "float32" else "float64")
-    missing = told.may_miss(names)
-    return tuple(Column(name=name, type="number", nullable=name in missing) for name in names), encoder
-
-
-def _rename_input(model: onnx.ModelProto, entry: onnx.ValueInfoProto, name: str) -> None:
-    if entry.name == name:
+def _check_probabilities(built: Built, said: Said) -> None:
+    """Probabilities are none where they do not add up to one: they may be logits, or scores of their own."""
+    found = built.draft.package().golden.probabilities
+    if found is None or said.single:
         return
-    graph = model.graph
-    if name in {value for node in _nodes(graph) for value in (*node.input, *node.output)}:
-        raise CannotImport(f"The model has a tensor called {name!r} that is not its input: rename it.")
-    graph.node.insert(0, onnx.helper.make_node("Identity", [name], [entry.name], f"{name} as {entry.name}"))
-    entry.name = name
+    table = np.asarray(found)
+    if np.any(table < -SLACK) or np.any(np.abs(table.sum(axis=1) - 1) > SLACK):
+        raise CannotImport(
+            "What the model gives for its classes are no probabilities, for they do not add up to one: say that they "
+            "are logits (--logits), or take its outputs as they are (--general)."
+        )
 
 
-def _named(entries: list[onnx.ValueInfoProto], shapes: dict[str, tuple[int, ...]], told: Told) -> tuple[Column, ...]:
-    if told.columns:
-        raise CannotImport("The model names its inputs itself: leave --columns out.")
-    missing = told.may_miss([entry.name for entry in entries])
-    columns = []
-    for entry in entries:
-        kind = entry.type.tensor_type.elem_type
-        if len(shapes[entry.name]) != 2 or shapes[entry.name][1] != 1:
-            raise CannotImport(
-                f"The input {entry.name!r} has the shape {shapes[entry.name]}, and a column of a table has (rows, 1): "
-                "export it so, or with one input (rows, columns)."
-            )
-        if kind in _FLOATS:
-            columns.append(Column(name=entry.name, type="number", nullable=entry.name in missing))
-        elif kind == TensorProto.STRING:
-            columns.append(Column(name=entry.name, type="text"))
-        elif kind == TensorProto.BOOL:
-            columns.append(Column(name=entry.name, type="boolean"))
-        else:
-            raise CannotImport(
-                f"The input {entry.name!r} is of type {TensorProto.DataType.Name(kind).lower()}, which would cut 3.5 "
-                "to 3 without a word: export it as float or double."
-            )
-    return tuple(columns)
-
-
-def _native(content: bytes, columns: tuple[Column, ...], encoder: Encoder | None, said: Said) -> Any:
+def _native(content: bytes, inputs: Inputs, said: Said) -> Any:
     """Asks the file as it was given, by its own names."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -205,19 +136,19 @@ def _native(content: bytes, columns: tuple[Column, ...], encoder: Encoder | None
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
         raise CannotImport(f"ONNX Runtime refuses the model: {error}") from error
-    inputs = session.get_inputs()
+    entries = session.get_inputs()
 
     def ask(cells: Cells) -> Answers:
-        if encoder is not None:
-            feeds: dict[str, Any] = {inputs[0].name: cells.numbers.astype(encoder.dtype)}
+        if inputs.encoder is not None:
+            feeds: dict[str, Any] = {entries[0].name: cells.numbers.astype(inputs.encoder.dtype)}
         else:
-            feeds = {}
-            for index, column in enumerate(columns):
+            feeds = dict(cells.tensors)
+            for index, column in enumerate(inputs.columns):
                 if index in cells.texts:
                     values: Any = np.array([text or "" for text in cells.texts[index]], dtype=object)[:, None]
                 else:
                     kind = {"boolean": "bool", "number": "float64"}[column.type]
-                    declared = next(entry.type for entry in inputs if entry.name == column.name)
+                    declared = next(entry.type for entry in entries if entry.name == column.name)
                     values = cells.numbers[:, [index]].astype("float32" if "float" in declared else kind)
                 feeds[column.name] = values
         found = session.run(said.asked, feeds)

@@ -10,8 +10,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mainstay.models.answers import Answers
+from mainstay.models.formats.foreign.onnx_inputs import shape_of, tensor_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
-from mainstay.models.signature import Label
+from mainstay.models.signature import Floats, Label
+from mainstay.models.tensors import Tensor
 
 _NUMBERS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 _LABELS = (TensorProto.INT64, TensorProto.INT32, TensorProto.STRING, TensorProto.BOOL)
@@ -33,9 +35,14 @@ class Said:
     """The classes as the graph spells them."""
     single: bool
     """Whether the probabilities are those of the second class alone."""
+    logits: bool = False
+    outputs: tuple[Tensor, ...] = ()
+    """Of a general model."""
 
     def read(self, found: list[Any], rows: int) -> Answers:
         """The graph's own answers as ours."""
+        if self.outputs:
+            return Answers(outputs={output.name: array for output, array in zip(self.outputs, found, strict=True)})
         if self.value is not None:
             return Answers(values=np.asarray(found[self.value], dtype=np.float64).reshape(rows))
         labels = probabilities = None
@@ -47,6 +54,8 @@ class Said:
             if isinstance(given, list):  # what ZipMap gives
                 given = [[row[value] for value in self.own] for row in given]
             probabilities = np.asarray(given, dtype=np.float64).reshape(rows, -1)
+            if self.logits:
+                probabilities = sigmoid(probabilities) if self.single else softmax(probabilities)
             if self.single:
                 probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
         return Answers(labels=labels, probabilities=probabilities)
@@ -60,6 +69,8 @@ def outputs_of(model: onnx.ModelProto, told: Told) -> Said:
     """
     graph = model.graph
     asked = [entry.name for entry in graph.output]
+    if told.general:
+        return _general(model, told, asked)
     zipped = _without_zip_map(model)
     entries = list(graph.output)
     kinds = {entry.name: entry.type.tensor_type.elem_type for entry in entries}
@@ -72,7 +83,10 @@ def outputs_of(model: onnx.ModelProto, told: Told) -> Said:
     label = _only([e.name for e in entries if kinds[e.name] in _LABELS], "labels")
     number = _only([e.name for e in entries if kinds[e.name] in _NUMBERS], "numbers")
     if (other := [e.name for e in entries if e.name not in (label, number)]) or not entries:
-        raise CannotImport(f"The output {(other or ['?'])[0]!r} is neither labels nor numbers: export it without.")
+        raise CannotImport(
+            f"The output {(other or ['?'])[0]!r} is neither labels nor numbers: export it without, or take the outputs "
+            "as they are (--general)."
+        )
     width = None if number is None else _width(next(e for e in entries if e.name == number))
     own = zipped or _class_labels(model)
     places = {name: index for index, name in enumerate(asked)}
@@ -80,7 +94,8 @@ def outputs_of(model: onnx.ModelProto, told: Told) -> Said:
         if width != 1:
             raise CannotImport(
                 f"The output {number!r} does not say what it is: name the classes with --labels, in their order; "
-                "a regression gives one number a row, of shape (rows, 1)."
+                "a regression gives one number a row, of shape (rows, 1); with --general its outputs are answered "
+                "as they are."
             )
         assert number is not None
         _name(model, number, "value", _reshaped(model, number, [-1]))
@@ -117,10 +132,14 @@ def _classifier(
     labels = told.classes(own)
     places = {name: index for index, name in enumerate(asked)}
     originals = {name: name.removeprefix(_UNZIPPED) for name in (label, number) if name}
+    if told.logits and number is None:
+        raise CannotImport("The model gives labels alone, and no logits: leave --logits out.")
     if number is not None:
         tensor = number
+        if told.logits:
+            tensor = _add(model, "Sigmoid", number) if single else _add(model, "Softmax", number, axis=1)
         if single:
-            tensor = _second_only(model, number)
+            tensor = _second_only(model, tensor, _kind(model, number))
         _name(model, number, "probabilities", tensor)
     if label is not None:
         _name(model, label, "label", _positions(model, label, own))
@@ -132,7 +151,29 @@ def _classifier(
         None,
         own,
         single,
+        told.logits,
     )
+
+
+def _general(model: onnx.ModelProto, told: Told, asked: list[str]) -> Said:
+    """Every output, under its own name."""
+    if told.labels or told.logits:
+        raise CannotImport("A general model has no classes: leave --labels and --logits out.")
+    outputs = tuple(tensor_of(entry, shape_of(entry, "output")) for entry in model.graph.output)
+    return Said((), asked, None, None, None, (), single=False, outputs=outputs)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities of logits (n, classes), in double precision."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-x)) without overflow."""
+    smaller = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1.0, smaller) / (1.0 + smaller)
 
 
 _UNZIPPED = "unzipped "
@@ -175,7 +216,7 @@ def _only(names: list[str], what: str) -> str | None:
     if len(names) > 1:
         raise CannotImport(
             f"The outputs {', '.join(map(repr, names))} all give {what}, and which one answers is not said: "
-            "export the model with one of them."
+            "export the model with one of them, or take its outputs as they are (--general)."
         )
     return names[0] if names else None
 
@@ -186,7 +227,10 @@ def _width(entry: onnx.ValueInfoProto) -> int:
     if len(dims) == 1:
         return 1
     if len(dims) != 2:
-        raise CannotImport(f"The output {entry.name!r} has {len(dims)} dimensions: a row's answer has one or two.")
+        raise CannotImport(
+            f"The output {entry.name!r} has {len(dims)} dimensions, and one class or value a row has one or two: take "
+            "it as it is (--general)."
+        )
     return dims[1].dim_value if dims[1].dim_value > 0 else -1
 
 
@@ -209,8 +253,8 @@ def _reshaped(model: onnx.ModelProto, tensor: str, shape: list[int]) -> str:
     return _add(model, "Reshape", tensor, _constant(model, np.array(shape, dtype=np.int64), f"shape of {tensor}"))
 
 
-def _second_only(model: onnx.ModelProto, tensor: str) -> str:
-    dtype = np.float32 if _kind(model, tensor) == TensorProto.FLOAT else np.float64
+def _second_only(model: onnx.ModelProto, tensor: str, kind: int) -> str:
+    dtype = np.float32 if kind == TensorProto.FLOAT else np.float64
     positive = _reshaped(model, tensor, [-1, 1])
     negative = _add(model, "Sub", _constant(model, np.ones(1, dtype=dtype), "one"), positive)
     return _add(model, "Concat", negative, positive, axis=1)

@@ -6,11 +6,11 @@ from the thresholds of the trees, with missing and unseen values. For the same r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from mainstay.models import package as files
 from mainstay.models.answers import Answers
@@ -32,8 +32,11 @@ from mainstay.models.parity import (
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Column, Floats, InputError, Reader, Signature
 from mainstay.models.synthetic import synthetic_rows
+from mainstay.models.tensors import empty
 
 ROWS = 512
+MOST_NUMBERS = 4_000_000
+"""At most so many numbers in them: a row of pictures has a hundred thousand."""
 SEED = 0
 LIKELY = 10.0
 
@@ -69,8 +72,12 @@ def packed(
     places = {
         path.column: values for feature, values in points.items() if (path := paths[feature]) and not path.factors
     }
-    nothing = Cells(np.empty((0, len(signature.inputs))), dict.fromkeys(_texts(signature), ()))
-    rows = synthetic_rows(_wide(signature), ROWS, reference=nothing, thresholds=places, seed=SEED)
+    nothing = Cells(
+        np.empty((0, len(signature.inputs))),
+        dict.fromkeys(_texts(signature), ()),
+        {tensor.name: empty(tensor) for tensor in signature.tensors},
+    )
+    rows = synthetic_rows(_wide(signature), _rows(signature), reference=nothing, thresholds=places, seed=SEED)
     cells = Reader(signature).rows(rows)
     truth = native or model.answer
     try:
@@ -84,7 +91,9 @@ def packed(
     )
     if not parity.holds:
         raise CannotImport(f"What was made of the file does not answer as its own library does: {parity.told()}.")
-    content[files.GOLDEN] = encoded(_golden(*_finite(rows, expected)))
+    finite, answers = _finite(rows, expected)
+    first = slice(0, GOLDEN_ROWS)
+    content[files.GOLDEN] = encoded(Golden.of(finite[first], answers.rows(first)))
     draft = Draft(content, {files.PARITY: encoded(parity)})
     Model.load(draft.package()).check_golden()
     return Built(draft, parity, "onnx", "")
@@ -108,6 +117,11 @@ def _wide(signature: Signature) -> Signature:
         for column in signature.inputs
     )
     return msgspec.structs.replace(signature, inputs=inputs)
+
+
+def _rows(signature: Signature) -> int:
+    each = sum(math.prod(size for size in tensor.shape if isinstance(size, int)) for tensor in signature.tensors)
+    return max(8, min(ROWS, MOST_NUMBERS // max(1, each)))
 
 
 def _texts(signature: Signature) -> list[int]:
@@ -154,7 +168,7 @@ def _single(model: Model, cells: Cells) -> Compared:
     for row in range(len(few)):
         part = slice(row, row + 1)
         alone = model.answer(few.rows(part))
-        found = found.joined(compare(alone, _part(together, part)))
+        found = found.joined(compare(alone, together.rows(part)))
     return found
 
 
@@ -165,27 +179,10 @@ def _finite(rows: Sequence[Mapping[str, object]], answers: Answers) -> tuple[lis
         CannotImport: there are no such rows.
     """
     kept = np.ones(len(rows), dtype=np.bool_)
-    for found in (answers.values, answers.probabilities):
+    numbers = [array for array in (answers.outputs or {}).values() if array.dtype.kind == "f"]
+    for found in (answers.values, answers.probabilities, *numbers):
         if found is not None:
             kept &= np.isfinite(found.reshape(len(rows), -1)).all(axis=1)
     if not kept.any():
         raise CannotImport("The model gives no number for any row that its own columns describe.")
-    return [row for row, keep in zip(rows, kept.tolist(), strict=True) if keep], _part(answers, kept)
-
-
-def _part(answers: Answers, rows: slice | npt.NDArray[np.bool_]) -> Answers:
-    return Answers(
-        values=None if answers.values is None else answers.values[rows],
-        labels=None if answers.labels is None else answers.labels[rows],
-        probabilities=None if answers.probabilities is None else answers.probabilities[rows],
-    )
-
-
-def _golden(rows: Sequence[Mapping[str, object]], answers: Answers) -> Golden:
-    part = slice(0, GOLDEN_ROWS)
-    return Golden(
-        rows=[dict(row) for row in rows[part]],
-        labels=None if answers.labels is None else answers.labels[part].tolist(),
-        probabilities=None if answers.probabilities is None else answers.probabilities[part].tolist(),
-        values=None if answers.values is None else answers.values[part].tolist(),
-    )
+    return [row for row, keep in zip(rows, kept.tolist(), strict=True) if keep], answers.rows(kept)

@@ -31,6 +31,10 @@ class Told:
     """Name of what is predicted."""
     trusted: tuple[str, ...] = ()
     """Types that the operator lets be restored (skops)."""
+    general: bool = False
+    """Whether the model's outputs are answered as they are: no class, no single value."""
+    logits: bool = False
+    """Whether what it gives for the classes are logits, of which softmax (of one: the sigmoid) makes probabilities."""
 
     def names(self, own: Sequence[str], width: int) -> tuple[str, ...]:
         """Names for `width` inputs: those told, else the file's own, else x0 to xN.
