@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from live import serving
 from serving_models import line, mixed
 from subjects import double, loan
-
-from conftest import serving
 
 
 @pytest.fixture(scope="module")

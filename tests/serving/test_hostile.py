@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from live import until
 from subjects import ROW
-
-from conftest import until
 
 BODY = json.dumps(ROW).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

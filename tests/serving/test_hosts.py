@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from live import serving, until
 from subjects import ROW, loan, native
 
-from conftest import serving, until
 from mainstay.models.formats import skops
 
 ASKED = {"a": 1.0, "b": 2.0}

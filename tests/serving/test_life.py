@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import pytest
+from live import serving, until
 from subjects import ROW, SECONDS, good, loan
 
-from conftest import serving, until
 from mainstay.registry.store import Registry
 
 

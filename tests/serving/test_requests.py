@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psutil
 import pytest
+from live import until
 from subjects import GOOD, ROW, SECONDS, good
-
-from conftest import until
 
 PREDICT = "/predict"
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from live import serving
 from subjects import double
 
-from conftest import serving
 from mainstay.cli.app import run
 from mainstay.models import signing
 from mainstay.models.package import SIGNATURE, encoded

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from live import serving
 from onnx import TensorProto, helper
 
-from conftest import serving
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
 

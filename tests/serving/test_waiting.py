@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from live import serving, until
 from serving_models import line, slow_line
 from subjects import ROW, loan, native
-
-from conftest import serving, until
 
 ASKED = {"a": 1.0, "b": 2.0}
 
