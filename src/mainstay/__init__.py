@@ -32,10 +32,14 @@ def register(
     model: Any,
     *,
     name: str,
-    X: Any,  # noqa: N803 - the field's name
+    X: Any = None,  # noqa: N803 - the field's name
     X_test: Any = None,  # noqa: N803
     y_test: Any = None,
     target: str | None = None,
+    labels: Sequence[bool | int | str] = (),
+    columns: Sequence[str] = (),
+    logits: bool = False,
+    general: bool = False,
     gates: Sequence[str] = (),
     slices: Sequence[str] = (),
     threshold: float | None = None,
@@ -49,13 +53,19 @@ def register(
     on the test rows, held against its gates, and registered.
 
     Args:
-        model: a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost).
+        model: a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost); an ONNX
+            model; or the path of a model's file.
         name: of the model: a-z, 0-9, "_" and "-".
-        X: the table that it was fitted on, n rows: DataFrame, array, or series of texts.
+        X: the table that it was fitted on, n rows: DataFrame, array, or series of texts; of a model that takes
+            tensors, an array of all rows, or arrays by the names of its inputs.
         X_test: rows that it was not fitted on.
         y_test: their true labels or values. Without them nothing can be evaluated, and the version may not be
             deployed but by an override.
         target: name of what is predicted; by default that of `y_test`, where it has one.
+        labels: the classes in the order of the model's outputs, where the model has none of its own.
+        columns: names of the inputs, where neither the model nor X has any.
+        logits: whether what the model gives for its classes are logits, not probabilities.
+        general: whether its outputs are answered as they are: no classes, no single value.
         gates: conditions such as "roc_auc >= 0.75"; by default, a trivial baseline must be beaten.
         slices: columns whose values are evaluated one by one.
         threshold: of two classes, the probability from which a row is positive; by default, as the model says.
@@ -75,6 +85,10 @@ def register(
         X_test=X_test,
         y_test=y_test,
         target=target,
+        labels=labels,
+        columns=columns,
+        logits=logits,
+        general=general,
         gates=gates,
         slices=slices,
         threshold=threshold,
@@ -107,6 +121,9 @@ def serve(
     *,
     name: str = "model",
     port: int = 0,
+    labels: Sequence[bool | int | str] = (),
+    logits: bool = False,
+    general: bool = False,
     trusted: Sequence[str] = (),
 ) -> AbstractContextManager[str]:
     """Serves a fitted model while a `with` block runs; gives the server's URL. Needs no project.
@@ -115,7 +132,7 @@ def serve(
         httpx.post(f"{url}/predict", json={"inputs": [{"age": 35}]})
 
     Args:
-        model, X, trusted: as for `register`.
+        model, X, labels, logits, general, trusted: as for `register`.
         name: of the model, in the server's paths.
         port: to listen on; 0 takes a free one.
 
@@ -124,4 +141,4 @@ def serve(
     """
     from mainstay.operations.notebook import serving as run  # noqa: PLC0415
 
-    return run(model, X, name=name, port=port, trusted=trusted)
+    return run(model, X, name=name, port=port, labels=labels, logits=logits, general=general, trusted=trusted)

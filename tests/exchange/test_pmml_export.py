@@ -27,6 +27,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.formats.graph import CannotExport
+from mainstay.models.formats.objects import Given
 from mainstay.models.formats.pmml.writing import pmml_of
 from mainstay.models.importing import draft_of_file
 from mainstay.models.package import Decision
@@ -73,7 +74,7 @@ def _package(name, frame, numbers, decision=None):
     rest = "passthrough" if "hist" in name or name in ("lightgbm", "xgboost") else make_pipeline(*simple)
     steps.append((rest, ["age", "size"]))
     pipeline = make_pipeline(make_column_transformer(*steps), estimator).fit(frame, _target(numbers, kind))
-    return draft_of(pipeline, frame, target="answer", decision=decision).draft.package()
+    return draft_of(pipeline, Given(X=frame, target="answer", decision=decision)).draft.package()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -134,6 +135,6 @@ def test_a_threshold_is_written_as_a_decision(frame, numbers, tmp_path):
 
 def test_what_is_not_written_is_refused_by_name(frame, numbers):
     X = frame[["size"]]
-    package = draft_of(GaussianNB().fit(X, _target(numbers, "two")), X).draft.package()
+    package = draft_of(GaussianNB().fit(X, _target(numbers, "two")), Given(X=X)).draft.package()
     with pytest.raises(CannotExport, match="linear, tree, forest and boosted"):
         pmml_of(package)

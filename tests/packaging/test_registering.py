@@ -28,12 +28,13 @@ from xgboost import XGBClassifier
 
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
+from mainstay.models import registering
+from mainstay.models.formats.objects import CannotRegister, Given
 from mainstay.models.formats.skops import UntrustedTypes
 from mainstay.models.package import Draft, Package, PackageCorrupt
 from mainstay.models.packaging import Built
 from mainstay.models.parity import Parity
 from mainstay.models.profile import Profile
-from mainstay.models.registering import CannotRegister, draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import InputError, SignatureError
 
@@ -73,6 +74,10 @@ def fitted(model: Any, X: Any, y: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.fit(X, y)
+
+
+def draft_of(model: Any, X: Any, **given: Any) -> Built:
+    return registering.draft_of(model, Given(X=X, **given)).built
 
 
 def served(built: Built) -> Model:

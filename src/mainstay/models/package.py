@@ -36,6 +36,9 @@ TRIALS = "trials.json"
 CHECKS = "checks.json"
 REPORT = "report.html"
 
+Format = Literal["onnx", "skops"]
+"""What runs a model's file: `models.runtime` has the module of each."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
@@ -54,7 +57,7 @@ class Decision(msgspec.Struct, frozen=True):
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the runnable model is, and how its scores become an answer."""
 
-    format: Literal["onnx", "skops"]
+    format: Format
     file: str
     decision: Decision | None = None
     """None: the label is the model's own, or else the most probable one."""

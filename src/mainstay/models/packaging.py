@@ -23,7 +23,7 @@ from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.frames import FRAME, FrameSpec
 from mainstay.models.formats.native import native_answers
 from mainstay.models.golden import Golden
-from mainstay.models.package import Decision, Draft, ModelSpec, encoded
+from mainstay.models.package import Decision, Draft, Format, ModelSpec, encoded
 from mainstay.models.parity import (
     OTHER_ROWS,
     Compared,
@@ -60,11 +60,23 @@ class Built:
     draft: Draft
     parity: Parity
     format: str
-    """"onnx" or "skops"."""
+    """"onnx", or that of its own library."""
     reason: str
     """Why it is not ONNX; empty where it is."""
     untrusted: tuple[str, ...] = ()
     """Types that an operator has to trust to load it (skops)."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A model as its own library writes it, for what ONNX cannot hold."""
+
+    format: Format
+    file: str
+    content: Mapping[str, bytes]
+    """The model's file, and what else its runner reads, by name."""
+    untrusted: tuple[str, ...] = ()
+    """What an operator has to trust to load it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class _Subject:
     native: Ask
     cells: Cells
     expected: Answers
-    frame: FrameSpec | None
+    kept: Callable[[], Kept]
     seed: int
     attestations: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -97,6 +109,7 @@ def build(
     expected: Answers | None = None,
     frame: FrameSpec | None = None,
     graphs: Sequence[Callable[[], Exported]] | None = None,
+    kept: Callable[[], Kept] | None = None,
     reason: str = "",
 ) -> Built:
     """Exports a fitted estimator, proves the export, and makes the package's files.
@@ -114,6 +127,7 @@ def build(
         expected: the truth for `cells`, where it was asked with the user's own table.
         frame: how the native table is built, for a model without an encoder.
         graphs: the exports to try, in order; by default `to_onnx` of the estimator, where there is an encoder.
+        kept: the model in its own format, for where no graph answers as it does; by default with skops.
         reason: why better formats were not tried, where that is known already.
 
     Raises:
@@ -131,7 +145,7 @@ def build(
         native,
         cells,
         expected if expected is not None else native(cells),
-        frame,
+        kept or (lambda: _with_skops(estimator, frame)),
         seed,
         attestations or {},
     )
@@ -159,6 +173,12 @@ def _native(estimator: Any, encoder: Encoder | None, signature: Signature, decis
     return lambda cells: native_answers(estimator, encode(cells), signature, decision)
 
 
+def _with_skops(estimator: Any, frame: FrameSpec | None) -> Kept:
+    data = skops.save(estimator)
+    table = {} if frame is None else {FRAME: encoded(frame)}
+    return Kept("skops", skops.FILE, {skops.FILE: data, **table}, skops.untrusted(data))
+
+
 def _proven(
     subject: _Subject,
     exported: Exported | None,
@@ -182,11 +202,10 @@ def _proven(
         content[ONNX_FILE] = exported.graph
         encoder = encoder and msgspec.structs.replace(encoder, dtype=exported.dtype)
     else:
-        spec = ModelSpec(format="skops", file=skops.FILE, decision=subject.decision, reason=reason)
-        content[skops.FILE] = skops.save(subject.estimator)
-        untrusted = skops.untrusted(content[skops.FILE])
-        if subject.frame is not None:
-            content[FRAME] = encoded(subject.frame)
+        kept = subject.kept()
+        spec = ModelSpec(format=kept.format, file=kept.file, decision=subject.decision, reason=reason)
+        content.update(kept.content)
+        untrusted = kept.untrusted
     content[files.SPEC] = encoded(spec)
     if encoder is not None:
         content[files.ENCODER] = encoded(encoder)

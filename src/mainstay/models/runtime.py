@@ -10,7 +10,7 @@ import numpy as np
 
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import compiled
-from mainstay.models.package import Decision, ModelSpec, Package
+from mainstay.models.package import Decision, Format, ModelSpec, Package
 from mainstay.models.signature import Cells, Floats, Reader, Signature
 from mainstay.models.tensors import Array, plain
 
@@ -28,7 +28,7 @@ class Runner(Protocol):
 
 
 # A format's module is imported only where a package of that format is loaded.
-FORMATS = {"onnx": "mainstay.models.formats.onnx", "skops": "mainstay.models.formats.skops"}
+FORMATS: dict[Format, str] = {"onnx": "mainstay.models.formats.onnx", "skops": "mainstay.models.formats.skops"}
 
 
 def load_runner(package: Package, *, trusted: Sequence[str] = ()) -> Runner:
@@ -76,8 +76,8 @@ class Model:
             golden.check(self.answer(self.read.rows(golden.rows)))
 
     def predict(self, data: Any) -> list[Any]:
-        """Predictions for a pandas DataFrame, a mapping of columns (or of arrays), or a list of records; of a model
-        that takes one tensor alone, for an array of all rows.
+        """Predictions for a pandas DataFrame, a mapping of columns (or of arrays), or a list of records; or for an
+        array: of a model's only tensor, or of rows whose values stand in the order of the signature.
 
         A general model answers the outputs of each row, by name.
 
@@ -99,9 +99,12 @@ class Model:
         return probabilities
 
     def cells(self, data: Any) -> Cells:
-        """The cells of a DataFrame, a mapping of columns, a list of records, or the array of a model's only tensor."""
-        if isinstance(data, np.ndarray) and len(self.signature.tensors) == 1 and not self.signature.inputs:
-            return self.read.columns({self.signature.tensors[0].name: data})
+        """The cells of a DataFrame, a mapping of columns, a list of records, or an array: of a model's only tensor, or
+        of rows whose values stand in the order of the signature."""
+        if isinstance(data, np.ndarray):
+            if len(self.signature.tensors) == 1 and not self.signature.inputs:
+                return self.read.columns({self.signature.tensors[0].name: data})
+            return self.read.matrix([data.tolist()] if data.ndim == 1 else data.tolist())
         if hasattr(data, "columns") and hasattr(data, "to_dict"):
             return self.read.columns({name: data[name].tolist() for name in data.columns})
         if isinstance(data, Mapping):

@@ -14,6 +14,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
+from mainstay.models.formats.objects import Given
 from mainstay.models.package import Decision, Package
 from mainstay.models.packaging import Built, build
 from mainstay.models.registering import draft_of
@@ -166,14 +167,14 @@ def by_own_function(prepared: Prepared, *, budget: float, watch: Watcher) -> Mad
             signature=prepared.signature,
             context=context,
         )
-    built = draft_of(
-        model,
-        frame_of(cells, prepared.signature),
+    given = Given(
+        X=frame_of(cells, prepared.signature),
         X_test=frame_of(prepared.cells.rows(prepared.test), prepared.signature),
         target=project.target,
         trusted=trusted_types(prepared.folder),
         decision=_own_decision(prepared),
     )
+    built = draft_of(model, given).built
     problem = Problem(cells, y, prepared.signature, project.cleaning, "none", project.seed)
     return Made(
         contender=Registered(Model.load(built.draft.package(), trusted=built.untrusted)),

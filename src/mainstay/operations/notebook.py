@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mainstay.models.formats.objects import Given
 from mainstay.models.registering import draft_of
+from mainstay.models.signature import Label
 from mainstay.operations.background import background
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import actor
@@ -16,11 +18,22 @@ from mainstay.operations.registries import opened
 
 
 @contextmanager
-def serving(model: Any, X: Any, *, name: str, port: int, trusted: Sequence[str]) -> Iterator[str]:
+def serving(
+    model: Any,
+    X: Any,
+    *,
+    name: str,
+    port: int,
+    labels: Sequence[Label],
+    logits: bool,
+    general: bool,
+    trusted: Sequence[str],
+) -> Iterator[str]:
     """As `mainstay.serve` says. Nothing is kept: the registry is a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mainstay-") as temporary:
         folder = Path(temporary)
-        built = draft_of(model, X, trusted=trusted)
+        given = Given(X=X, labels=tuple(labels), logits=logits, general=general, trusted=tuple(trusted))
+        built = draft_of(model, given).built
         with opened(folder) as registry:
             version = registry.add(name, built.draft, passed=False, actor=actor(), summary={})
         deploy(folder, version.ref, reason="mainstay.serve: for this block alone", override=True)

@@ -11,11 +11,14 @@ import numpy as np
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
+from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.formats.frames import retaken, take
+from mainstay.models.formats.objects import Given
+from mainstay.models.importing import draft_of_file
 from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
-from mainstay.models.signature import Signature
+from mainstay.models.signature import Label, Signature
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import lineage_of
 from mainstay.operations.recording import Verdict, page_of, record
@@ -36,6 +39,10 @@ def register(
     X_test: Any,
     y_test: Any,
     target: str | None,
+    labels: Sequence[Label],
+    columns: Sequence[str],
+    logits: bool,
+    general: bool,
     gates: Sequence[str],
     slices: Sequence[str],
     threshold: float | None,
@@ -51,8 +58,20 @@ def register(
         raise MainstayError("gates and slices are measured on test rows: give X_test and y_test too.")
     conditions = [parse(text) for text in gates]
     named_target = str(target or getattr(y_test, "name", None) or "prediction")
-    decision = _decision(model, threshold, positive)
-    built = draft_of(model, X, X_test=X_test, y_test=y_test, target=named_target, trusted=trusted, decision=decision)
+    given = Given(
+        X=X,
+        X_test=X_test,
+        y_test=y_test,
+        target=named_target,
+        labels=tuple(labels),
+        columns=tuple(columns),
+        logits=logits,
+        general=general,
+        trusted=tuple(trusted),
+        decision=_decision(model, labels, threshold, positive),
+    )
+    made = draft_of_file(Path(model), _told(given)) if isinstance(model, str | Path) else draft_of(model, given)
+    built = made.built
     served = Model.load(built.draft.package(), trusted=trusted)
     conditions = [parse(text, served.signature.judged) for text in gates]
     evaluation = None
@@ -63,15 +82,27 @@ def register(
     with opened(folder) as registry:
         subscribe(folder, registry)
         verdict = Verdict(
-            description=type(model).__name__,
+            description=made.description,
             built=built,
             evaluation=evaluation,
             gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
-            notes=[f"Served as {built.format}: {built.reason}"] if built.reason else [],
+            notes=[*made.notes, *([f"Served as {built.format}: {built.reason}"] if built.reason else [])],
         )
         origin = lineage_of(folder, command="mainstay.register")
         page = page_of(name, verdict, origin)
         return record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
+
+
+def _told(given: Given) -> Told:
+    """What is said of a model's file."""
+    return Told(
+        columns=given.columns,
+        labels=tuple(map(str, given.labels)),
+        target=given.target,
+        trusted=given.trusted,
+        general=given.general,
+        logits=given.logits,
+    )
 
 
 def _champion(registry: Registry, name: str) -> Champion | None:
@@ -88,13 +119,13 @@ def _champion(registry: Registry, name: str) -> Champion | None:
     return Champion(ref=ref, trouble=trouble)
 
 
-def _decision(model: Any, threshold: float | None, positive: Any) -> Decision | None:
+def _decision(model: Any, named: Sequence[Label], threshold: float | None, positive: Any) -> Decision | None:
     """The decision that is kept in the package: none where no threshold was given, and the model decides itself."""
     if threshold is None:
         return None
     if not 0 < threshold < 1:
         raise MainstayError(f"threshold = {threshold!r} is no probability: give a number between 0 and 1.")
-    labels = list(getattr(getattr(model, "best_estimator_", model), "classes_", ()))
+    labels = list(named) or list(getattr(getattr(model, "best_estimator_", model), "classes_", ()))
     if len(labels) != 2:
         raise MainstayError("A threshold belongs to a classifier of two classes, which this model is not.")
     return Decision(positive=_index(labels, positive), threshold=threshold)
@@ -111,22 +142,28 @@ def _index(labels: Sequence[Any], positive: Any) -> int:
 def _evaluated(
     model: Model, *, X: Any, X_test: Any, y_test: Any, slices: Sequence[str], gates: Sequence[Gate], positive: Any
 ) -> Evaluation:
-    frame = retaken(X_test, take(X)).reset_index(drop=True)
     signature = model.signature
+    if signature.tensors or X is None:
+        if slices or named(gates):
+            raise MainstayError("Slices are columns of a table, and this model takes none: leave slices out.")
+        frame, cells = None, model.cells(X_test)
+    else:
+        frame = retaken(X_test, take(X)).reset_index(drop=True)
+        cells = model.cells(frame)
     truth = truth_of(signature, y_test)
     decision = model.spec.decision
     if signature.task == "binary" and decision is None:
         decision = Decision(positive=_index(signature.labels, positive), threshold=0.5)
     kept = named(gates)
     columns = sorted({*slices, *kept})
-    if unknown := [column for column in columns if column not in frame.columns]:
+    if unknown := [column for column in columns if frame is None or column not in frame.columns]:
         raise MainstayError(f"slices names {unknown[0]!r}, which is no column of X_test.")
-    by_column = {column: frame[column].tolist() for column in columns}
+    by_column = {} if frame is None else {column: frame[column].tolist() for column in columns}
 
     def scored(answers: Answers) -> Evaluation:
         return evaluate(answers, truth, signature, slices=by_column, keep=kept, decision=decision)
 
-    evaluation = scored(model.answer(model.cells(frame)))
+    evaluation = scored(model.answer(cells))
     return msgspec.structs.replace(evaluation, baseline=scored(constant_answers(signature, truth)))
 
 

@@ -1,0 +1,125 @@
+"""Which module registers which object: the one table of models that people hold in their hands."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from mainstay.errors import MainstayError
+from mainstay.models.formats.foreign.protocol import Imported
+from mainstay.models.package import Decision
+from mainstay.models.signature import Label
+
+_HERE = "mainstay.models.formats"
+MODULES = ("onnx_object", "sklearn_object")
+"""In the order in which they are asked whether an object is theirs; scikit-learn's interface is the most general."""
+
+
+class CannotRegister(MainstayError):
+    """What was given is no model that can be registered, or its rows do not fit it."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a person gives beside a model."""
+
+    X: Any = None
+    """Rows that it was trained on: a table, an array, or arrays by the names of the inputs."""
+    X_test: Any = None
+    """Rows that it was not trained on, for the proof; None: X itself."""
+    y_test: Any = None
+    """Their true labels or values."""
+    target: str = "prediction"
+    labels: tuple[Label, ...] = ()
+    """The classes, in the order of the model's outputs, where the model does not know them."""
+    columns: tuple[str, ...] = ()
+    """Names of the inputs, where neither the model nor X has any."""
+    logits: bool = False
+    general: bool = False
+    trusted: tuple[str, ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def table(self) -> Any:
+        """X.
+
+        Raises:
+            CannotRegister: there is none.
+        """
+        if self.X is None:
+            raise CannotRegister("X is missing: give the rows that the model was trained on, for its signature.")
+        return self.X
+
+
+class ObjectFormat(Protocol):
+    """A module for one kind of object."""
+
+    NAME: str
+    """As a person calls it."""
+
+    def recognizes(self, model: Any) -> bool:
+        """Whether an object is of this kind: told by the names of its classes, so that nothing is imported for it."""
+
+    def draft(self, model: Any, given: Given) -> Imported:
+        """The package of an object.
+
+        Raises:
+            CannotRegister, SignatureError, InputError: what was given is not enough, or does not fit.
+            ParityFailed: nothing that could be served answers as the model does.
+            MissingExtra: a library is not installed.
+        """
+
+
+def format_of_object(model: Any) -> ObjectFormat:
+    """The format of an object.
+
+    Raises:
+        CannotRegister: there is none.
+    """
+    modules = [cast("ObjectFormat", importlib.import_module(f"{_HERE}.{name}")) for name in MODULES]
+    for module in modules:
+        if module.recognizes(model):
+            return module
+    known = ", ".join(module.NAME for module in modules)
+    raise CannotRegister(
+        f"{type(model).__name__} has no predict, and is no model that can be registered: give a fitted one of {known}, "
+        "or the path of a model's file."
+    )
+
+
+def is_a(model: Any, name: str, *packages: str) -> bool:
+    """Whether one of an object's classes is called `name` and stands in one of the packages."""
+    return any(base.__name__ == name and base.__module__.split(".", 1)[0] in packages for base in type(model).__mro__)
+
+
+def check_own_labels(own: Sequence[Label], given: Given) -> None:
+    """Labels may be repeated for a model that has its own, not changed.
+
+    Raises:
+        CannotRegister: others are given; or a model with classes is called general, or its outputs logits.
+    """
+    if given.labels and tuple(given.labels) != tuple(own):
+        raise CannotRegister(
+            f"The model's own classes are {', '.join(map(repr, own)) or 'none'}: leave labels out, or give the same."
+        )
+    if given.general or given.logits:
+        raise CannotRegister("The model says itself what it answers: leave general and logits out.")
+
+
+def check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:
+    """True answers must be one a row, and labels ones that the model can give.
+
+    Raises:
+        CannotRegister: they are not.
+    """
+    if y_test is None:
+        return
+    truth = np.asarray(y_test).reshape(-1).tolist()
+    if len(truth) != rows:
+        raise CannotRegister(f"y_test has {len(truth)} values, but there are {rows} test rows: give one a row.")
+    if labels and (unknown := [value for value in truth if value not in labels]):
+        raise CannotRegister(f"y_test holds {unknown[0]!r}, which the model does not know: its classes are {labels}.")
