@@ -4,6 +4,8 @@
 # make test-formats  the tests with Keras, PyTorch, CatBoost and MLflow, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
 # make bench   requests per second on one core, beside a bare server
+# make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
+# make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
 # make docs    writes docs/reference from the code
 # make lock    resolves requirements.lock again from pyproject.toml
 # make clean   removes what can be made again
@@ -26,7 +28,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-formats lint bench docs lock clean
+.PHONY: help setup demo test test-formats lint bench bench-registry storm docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -78,6 +80,13 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
+
+bench-registry: setup
+	@$(BIN)/python benchmarks/registry.py $(ARGS)
+
+storm: export MAINSTAY_TEST_KILLS ?= 1000
+storm: setup
+	@$(BIN)/python -m pytest -s --timeout 3000 tests/registry -k killed_at_random $(ARGS)
 
 docs: setup
 	@$(BIN)/python -m tools.reference

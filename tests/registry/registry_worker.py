@@ -1,8 +1,6 @@
 """A process that uses a registry with all its might, and tells what was acknowledged, until it is killed
 or told to stop by a file.
 
-    python registry_worker.py STOP JOURNAL SEED LOCATION [BLOBS]
-
 Each line of the journal is written after its call returned, so whatever it says must be true for ever.
 """
 
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from pathlib import Path
 
 import msgspec
@@ -87,7 +84,3 @@ def look(registry: Registry) -> None:
     for version in registry.versions(MODEL, limit=3) if MODEL in registry.models() else []:
         package = registry.package(version)
         assert {name: package.read(name) for name in package.manifest.files}
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from registry_drafts import draft
 
+import backends
 from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotDeployable
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
@@ -23,10 +25,14 @@ ALIASES = st.sampled_from(["live", "canary"])
 
 
 class RegistryMachine(RuleBasedStateMachine):
+    """A subclass may say where else the database is."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.registry = Registry.open(self.folder)
+        self.database = ExitStack()
+        self.location = self.place()
+        self.registry = self.opened()
         self.versions: dict[str, list[Version]] = {"credit": [], "churn": []}
         self.known: dict[tuple[str, str, str, bool], Version] = {}
         self.aliases: dict[tuple[str, str], Version] = {}
@@ -34,8 +40,15 @@ class RegistryMachine(RuleBasedStateMachine):
         self.generation = 0
         self.happened = 0
 
+    def place(self) -> Path | str:
+        return self.folder
+
+    def opened(self, *, create: bool = True) -> Registry:
+        return Registry.open(self.location, create, blobs=self.folder / "blobs")
+
     def teardown(self) -> None:
         self.registry.close()
+        self.database.close()
         shutil.rmtree(self.folder)
 
     def one_of(self, model: str, data: Any, *, or_none: bool) -> Version | None:
@@ -110,7 +123,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.registry.close()
-        self.registry = Registry.open(self.folder, create=False)
+        self.registry = self.opened(create=False)
 
     @invariant()
     def numbers_are_dense(self) -> None:
@@ -143,7 +156,19 @@ class RegistryMachine(RuleBasedStateMachine):
         assert len(self.registry.events(limit=10_000)) == self.happened
 
 
+def runs(examples: int) -> settings:
+    return settings(
+        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
 TestRegistryModel = RegistryMachine.TestCase
-TestRegistryModel.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestRegistryModel.settings = runs(30)
+
+
+def test_on_postgresql_too(postgres_server: str) -> None:
+    class OnPostgres(RegistryMachine):
+        def place(self) -> str:
+            return self.database.enter_context(backends.schema(postgres_server))
+
+    run_state_machine_as_test(OnPostgres, settings=runs(10))

@@ -20,6 +20,7 @@ DEPLOYED = "deployed"
 UNDEPLOYED = "undeployed"
 
 _COLUMNS = schema.event.c
+_TELL = insert(schema.event).returning(_COLUMNS.id)
 
 
 def write(
@@ -43,7 +44,7 @@ def write(
         "reason": reason,
         "evidence": dict(evidence or {}),
     }
-    event_id = int(connection.execute(insert(schema.event).returning(_COLUMNS.id), row).scalar_one())
+    event_id = int(connection.execute(_TELL, row).scalar_one())
     outbox.enqueue(connection, event_id, kind, at=at)
     return event_id
 

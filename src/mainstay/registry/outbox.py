@@ -25,6 +25,7 @@ State = Literal["pending", "delivered", "given_up", "dropped"]
 """Dropped: its webhook was taken out of the project file first."""
 
 _W, _O, _E, _L = schema.webhook.c, schema.outbox.c, schema.event.c, schema.lease.c
+_ACTIVE = select(_W.id, _W.kinds).where(_W.active)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,7 @@ def enqueue(connection: Connection, event_id: int, kind: str, *, at: datetime) -
             "due_at": at,
             "error": "",
         }
-        for row in connection.execute(select(_W.id, _W.kinds).where(_W.active))
+        for row in connection.execute(_ACTIVE)
         if _wanted(kind, row.kinds)
     ]
     if rows:

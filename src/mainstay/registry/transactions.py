@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -26,3 +27,9 @@ JSON: dict[str, Any] = {
     "json_deserializer": msgspec.json.decode,
 }
 """How an engine keeps JSON: what is not a number, such as NaN, is null."""
+
+
+def as_kept(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object as it is read back."""
+    kept: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return kept

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 
 from mainstay.models.package import GOLDEN, SIGNATURE, SPEC, Draft, FileEntry, Manifest
 from mainstay.registry import events, schema
@@ -21,8 +21,38 @@ from mainstay.registry.errors import (
 from mainstay.registry.ids import new_id
 from mainstay.registry.records import Version
 from mainstay.registry.refs import CHAMPION, Ref
+from mainstay.registry.transactions import as_kept
 
 _V, _M, _D, _A = schema.version.c, schema.model.c, schema.deployment.c, schema.attestation.c
+
+
+def query() -> Select[Any]:
+    return (
+        select(
+            *(column for column in _V if column.name != "model_id"),
+            _M.name.label("model"),
+            _D.version_id.is_not(None).label("deployed"),
+        )
+        .join(schema.model, _M.id == _V.model_id)
+        .join(schema.deployment, _D.version_id == _V.id, isouter=True)
+    )
+
+
+# Made once: making a statement takes longer than SQLite takes to run it.
+_CALLED = query().where(_M.name == bindparam("called"))
+_NUMBERED = _CALLED.where(_V.number == bindparam("numbered"))
+_DEPLOYED = _CALLED.where(_D.version_id.is_not(None))
+_ALIASED = _CALLED.join(schema.alias, schema.alias.c.version_id == _V.id).where(
+    schema.alias.c.name == bindparam("aliased")
+)
+_NEWEST = _CALLED.order_by(_V.number.desc()).limit(1)
+_BY_ID = query().where(_V.id == bindparam("known"))
+# Not ordered: for that, SQLite would go through all versions of the model by number.
+_TWINS = query().where(_V.model_id == bindparam("of"), _V.content_id == bindparam("answers"))
+_LATEST = select(func.max(_V.number)).where(_V.model_id == bindparam("of"))
+# FOR UPDATE, where the database has it, makes numbers of one model wait for each other.
+_LOCKED = select(_M.id).where(_M.name == bindparam("called")).with_for_update()
+_ADD, _ADD_ATTESTATION = insert(schema.version), insert(schema.attestation)
 
 
 def format_of(draft: Draft) -> str:
@@ -56,35 +86,30 @@ def add(
 ) -> Version:
     """A new version under the model's next number, or the one that has these files and this verdict already."""
     model_id = _model(connection, model, at)
-    twins = connection.execute(
-        query().where(_V.model_id == model_id, _V.content_id == manifest.content_id).order_by(_V.number)
-    )
-    same_answers = [record(row) for row in twins]
+    twins = connection.execute(_TWINS, {"of": model_id, "answers": manifest.content_id})
+    same_answers = sorted((record(row) for row in twins), key=lambda twin: twin.number)
     for twin in same_answers:
         if twin.passed == passed and attestations(connection, twin.id, original=True) == manifest.attestations:
             events.write(connection, events.REGISTERED_AGAIN, at=at, actor=actor, model=model, version=twin.number)
             return twin
-    latest = connection.execute(select(func.max(_V.number)).where(_V.model_id == model_id)).scalar_one()
-    version_id, number = new_id(at), int(latest or 0) + 1
-    row = {
+    version_id, number = new_id(at), _latest(connection, model_id) + 1
+    row: dict[str, Any] = {
         "id": version_id,
-        "model_id": model_id,
         "number": number,
         "content_id": manifest.content_id,
         "format": kind,
         "passed": passed,
-        "summary": dict(summary),
+        "summary": as_kept(summary),
         "actor": actor,
         "created_at": at,
     }
-    connection.execute(insert(schema.version), row)
-    for name, entry in manifest.attestations.items():
-        _attestation(connection, version_id, name, entry, original=True, actor=actor, at=at)
+    connection.execute(_ADD, {**row, "model_id": model_id})
+    _attest(connection, version_id, manifest.attestations, original=True, actor=actor, at=at)
     evidence = {"content_id": manifest.content_id, "passed": passed, "summary": dict(summary)}
     if same_answers:
         evidence["same_content_as"] = same_answers[0].ref
     events.write(connection, events.REGISTERED, at=at, actor=actor, model=model, version=number, evidence=evidence)
-    return by_id(connection, version_id, ref=f"{model}:{number}")
+    return Version(**row, model=model, deployed=False)
 
 
 def attest(connection: Connection, version: Version, name: str, entry: FileEntry, *, actor: str, at: datetime) -> None:
@@ -99,7 +124,7 @@ def attest(connection: Connection, version: Version, name: str, entry: FileEntry
         return
     if there is not None:
         raise AttestationExists(version.ref, name)
-    _attestation(connection, version.id, name, entry, original=False, actor=actor, at=at)
+    _attest(connection, version.id, {name: entry}, original=False, actor=actor, at=at)
     events.write(
         connection,
         events.ATTESTED,
@@ -135,16 +160,15 @@ def find(connection: Connection, ref: Ref) -> Version:
     Raises:
         ModelNotFound, VersionNotFound, AliasNotFound, NotDeployed.
     """
-    chosen = query().where(_M.name == ref.model)
     if ref.number is not None:
-        chosen = chosen.where(_V.number == ref.number)
+        found = connection.execute(_NUMBERED, {"called": ref.model, "numbered": ref.number})
     elif ref.alias == CHAMPION:
-        chosen = chosen.where(_D.version_id.is_not(None))
+        found = connection.execute(_DEPLOYED, {"called": ref.model})
     elif ref.alias is not None:
-        chosen = chosen.join(schema.alias, schema.alias.c.version_id == _V.id).where(schema.alias.c.name == ref.alias)
+        found = connection.execute(_ALIASED, {"called": ref.model, "aliased": ref.alias})
     else:
-        chosen = chosen.order_by(_V.number.desc()).limit(1)
-    row = connection.execute(chosen).first()
+        found = connection.execute(_NEWEST, {"called": ref.model})
+    row = found.first()
     if row is None:
         raise _not_found(connection, ref)
     return record(row)
@@ -152,7 +176,7 @@ def find(connection: Connection, ref: Ref) -> Version:
 
 def by_id(connection: Connection, version_id: str, *, ref: str) -> Version:
     """The version with this id; `ref` stands in the error. Raises VersionNotFound."""
-    row = connection.execute(query().where(_V.id == version_id)).first()
+    row = connection.execute(_BY_ID, {"known": version_id}).first()
     if row is None:
         raise VersionNotFound(ref, 0)
     return record(row)
@@ -184,25 +208,12 @@ def page(connection: Connection, *, model: str | None, limit: int, before: Versi
     return [record(row) for row in connection.execute(chosen.limit(limit))]
 
 
-def query() -> Select[Any]:
-    return (
-        select(
-            *(column for column in _V if column.name != "model_id"),
-            _M.name.label("model"),
-            _D.version_id.is_not(None).label("deployed"),
-        )
-        .join(schema.model, _M.id == _V.model_id)
-        .join(schema.deployment, _D.version_id == _V.id, isouter=True)
-    )
-
-
 def record(row: Row[Any]) -> Version:
     return Version(**row._mapping)  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
 
 
 def _model(connection: Connection, name: str, at: datetime) -> str:
-    # FOR UPDATE, where the database has it, makes numbers of one model wait for each other.
-    found = connection.execute(select(_M.id).where(_M.name == name).with_for_update()).scalar_one_or_none()
+    found = connection.execute(_LOCKED, {"called": name}).scalar_one_or_none()
     if found is not None:
         return str(found)
     row = {"id": new_id(at), "name": name, "created_at": at}
@@ -210,19 +221,34 @@ def _model(connection: Connection, name: str, at: datetime) -> str:
     return str(row["id"])
 
 
-def _attestation(
-    connection: Connection, version_id: str, name: str, entry: FileEntry, *, original: bool, actor: str, at: datetime
+def _latest(connection: Connection, model_id: str) -> int:
+    """The highest number of a model; 0: it has no version."""
+    return int(connection.execute(_LATEST, {"of": model_id}).scalar() or 0)
+
+
+def _attest(
+    connection: Connection,
+    version_id: str,
+    entries: Mapping[str, FileEntry],
+    *,
+    original: bool,
+    actor: str,
+    at: datetime,
 ) -> None:
-    row = {
-        "version_id": version_id,
-        "name": name,
-        "sha256": entry.sha256,
-        "size": entry.size,
-        "original": original,
-        "actor": actor,
-        "created_at": at,
-    }
-    connection.execute(insert(schema.attestation), row)
+    rows = [
+        {
+            "version_id": version_id,
+            "name": name,
+            "sha256": entry.sha256,
+            "size": entry.size,
+            "original": original,
+            "actor": actor,
+            "created_at": at,
+        }
+        for name, entry in entries.items()
+    ]
+    if rows:
+        connection.execute(_ADD_ATTESTATION, rows)
 
 
 def _not_found(connection: Connection, ref: Ref) -> ModelNotFound | VersionNotFound | AliasNotFound | NotDeployed:
@@ -234,5 +260,4 @@ def _not_found(connection: Connection, ref: Ref) -> ModelNotFound | VersionNotFo
     if ref.alias is not None:
         names = connection.execute(select(schema.alias.c.name).where(schema.alias.c.model_id == known)).scalars()
         return AliasNotFound(ref.model, ref.alias, names)
-    latest = connection.execute(select(func.max(_V.number)).where(_V.model_id == known)).scalar_one()
-    return VersionNotFound(str(ref), latest or 0)
+    return VersionNotFound(str(ref), _latest(connection, known))
