@@ -77,6 +77,8 @@ class MLflow:
 class Kept:
     """Blobs in memory, so that a registration is its row."""
 
+    guarded = True
+
     def __init__(self) -> None:
         self._all: dict[str, bytes] = {}
 

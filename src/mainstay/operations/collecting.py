@@ -10,7 +10,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.operations.registries import opened
-from mainstay.registry.blobs import FolderBlobs
+from mainstay.registry.garbage import sweep
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
 SHORTEST = timedelta(hours=1)
@@ -49,31 +49,17 @@ def collect(folder: Path, *, older_than: str = "7d", dry_run: bool = False, now:
 
     Raises:
         NoRegistry; PackageCorrupt: what a version needs cannot be told, so nothing was removed.
-        MainstayError: no such time; blobs that are not in a folder.
+        CollectorRuns: another one is at it; MainstayError: no such time.
     """
     grace = duration_of(older_than)
     with opened(folder, create=False) as registry:
-        blobs = registry.blobs
-        if not isinstance(blobs, FolderBlobs):
-            raise MainstayError(
-                "mainstay gc removes files from a folder only, and the files of this registry are in a bucket: "
-                "nothing was removed."
-            )
-        before = (now or datetime.now(UTC)) - grace
-        # Listed first: whatever is registered after this is either named below, or was put after this.
-        listed = list(blobs.listed())
-        named = registry.references()
-        unnamed = [each for each in listed if each.sha not in named]
-        old = [each for each in unnamed if each.put_at < before]
-        removed = [each for each in old if dry_run or blobs.discard(each.sha, before=before)]
-        if not dry_run:
-            blobs.sweep()
+        done = sweep(registry, before=(now or datetime.now(UTC)) - grace, dry_run=dry_run)
     return Collected(
         dry_run=dry_run,
-        removed=[Piece(sha256=each.sha, size=each.size, put_at=each.put_at) for each in removed],
-        bytes=sum(each.size for each in removed),
-        kept=len(listed) - len(unnamed),
-        young=len(unnamed) - len(old),
+        removed=[Piece(sha256=each.sha, size=each.size, put_at=each.put_at) for each in done.removed],
+        bytes=sum(each.size for each in done.removed),
+        kept=done.kept,
+        young=len(done.young),
     )
 
 

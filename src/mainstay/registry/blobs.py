@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,14 +43,23 @@ class Listed:
 class Blobs(Protocol):
     """Content-addressed blobs, wherever they stand; each call is as `FolderBlobs` says of it."""
 
+    @property
+    def guarded(self) -> bool:
+        """Whether `discard` never removes what was put since `before`, also where it is put at the same time."""
+
     def put(self, data: bytes) -> str: ...
     def get(self, sha: str) -> bytes: ...
     def has(self, sha: str) -> bool: ...
     def sweep(self) -> int: ...
+    def listed(self) -> Iterable[Listed]: ...
+    def discard(self, sha: str, *, before: datetime) -> bool: ...
 
 
 class FolderBlobs:
     """Blobs in a folder, for any number of processes at once."""
+
+    guarded = True
+    """By a lock on the folder."""
 
     def __init__(self, root: Path) -> None:
         """`root` is made at the first `put`."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.package import FileEntry, PackageCorrupt
-from mainstay.registry import schema
+from mainstay.registry import garbage, schema
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.store import Registry
 
@@ -76,13 +76,16 @@ def copy(source: Registry, target: Registry, told: Callable[[int, int], None] = 
     rows = _rows(source)
     _refuse_another(rows, _rows(target))
     blobs = _blobs(source, rows)
-    sent = 0
+    sent, before = 0, _removals(target)
     for done, (sha, blob) in enumerate(blobs.items()):
         told(done, len(blobs))
         sent += _bring(source.blobs, target.blobs, sha, blob.ref)
     told(len(blobs), len(blobs))
     with target._database.write() as connection:  # noqa: SLF001 - of the same package
         _refuse_another(rows, _read(connection))  # nobody wrote meanwhile
+        if garbage.may_have_removed(connection, target.blobs, before):
+            for sha, blob in blobs.items():
+                _bring(source.blobs, target.blobs, sha, blob.ref)
         for table in reversed(_tables()):
             connection.execute(delete(table))
         for table in _tables():
@@ -98,6 +101,11 @@ def copy(source: Registry, target: Registry, told: Callable[[int, int], None] = 
         sent=sent,
         size=sum(blob.size for blob in blobs.values()),
     )
+
+
+def _removals(target: Registry) -> str:
+    with target._database.read() as connection:  # noqa: SLF001 - of the same package
+        return garbage.seen(connection)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mainstay.errors import MachineError, MainstayError, MissingExtra
-from mainstay.registry.blobs import is_hash
+from mainstay.registry.blobs import Listed, is_hash
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -39,6 +39,9 @@ class BlobsAway(MachineError):
 
 class S3Blobs:
     """Blobs in a bucket, for any number of processes on any number of machines."""
+
+    guarded = False
+    """S3 removes on the condition of an ETag, which is the same for the same bytes, and of no time."""
 
     def __init__(self, url: str) -> None:
         """`url` is s3://BUCKET or s3://BUCKET/PREFIX. Nothing is asked of the store yet.
@@ -93,6 +96,33 @@ class S3Blobs:
     def sweep(self) -> int:
         """Nothing: the store shows no unfinished upload, and its lifecycle rules remove them."""
         return 0
+
+    def listed(self) -> Iterator[Listed]:
+        """Every blob under the prefix, in no order. Raises BlobsAway."""
+        with self._told():
+            for some in self._store.list():
+                for each in some:
+                    folder, _, name = str(each["path"]).partition("/")
+                    if is_hash(name) and folder == name[:2]:
+                        yield Listed(name, int(each["size"]), each["last_modified"])
+
+    def discard(self, sha: str, *, before: datetime) -> bool:
+        """Removes a blob that nobody has put since a time, by the store's clock; False where somebody has, or it is
+        gone. A put between looking and removing is lost: `garbage` keeps the two apart.
+
+        Raises:
+            KeyError: `sha` is no SHA-256 in lower-case hex.
+            BlobsAway.
+        """
+        key = self._key(sha)
+        try:
+            with self._told():
+                if self._store.head(key)["last_modified"] >= before:
+                    return False
+                self._store.delete(key)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _key(self, sha: str) -> str:
         if not is_hash(sha):

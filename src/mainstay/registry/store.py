@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from mainstay.models.package import Draft, FileEntry, Manifest, Package, PackageCorrupt, encoded
-from mainstay.registry import aliases, deployments, events, members, places, refs, versions
+from mainstay.registry import aliases, deployments, events, garbage, members, places, refs, versions
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.errors import AttestationExists
 from mainstay.registry.outbox import Outbox
@@ -103,10 +103,10 @@ class Registry:
         refs.model_name(model)
         manifest, kind = draft.manifest(), versions.format_of(draft)
         self.blobs.sweep()
-        for data in (*draft.content.values(), *draft.attestations.values()):
-            self.blobs.put(data)
-        self.blobs.put(encoded(manifest.content))  # its hash is the content id
+        # The hash of the list of the content files is the content id.
+        before, kept = self._put(*draft.content.values(), *draft.attestations.values(), encoded(manifest.content))
         with self._database.write() as connection:
+            garbage.restore(connection, self.blobs, before, kept)
             return versions.add(
                 connection,
                 model,
@@ -125,10 +125,11 @@ class Registry:
             VersionNotFound; AttestationExists: another one of this name is there; MainstayError: a bad file name.
         """
         entry = Draft(content={}, attestations={name: data}).manifest().attestations[name]
-        self.blobs.put(data)
+        before, kept = self._put(data)
         if name in self._listed(version.ref, version.content_id):
             raise AttestationExists(version.ref, name)
         with self._database.write() as connection:
+            garbage.restore(connection, self.blobs, before, kept)
             versions.attest(connection, version, name, entry, actor=actor, at=self._clock())
 
     def version(self, ref: str) -> Version:
@@ -161,18 +162,6 @@ class Registry:
         with self._database.read() as connection:
             attested = versions.attestations(connection, version.id)
         return Package(Manifest(content, attested), self.blobs.get)
-
-    def references(self) -> set[str]:
-        """The hash of every blob that a version or one of its attestations names.
-
-        Raises:
-            PackageCorrupt: the list of a version's files is damaged or gone, so that not all of them are known.
-        """
-        with self._database.read() as connection:
-            lists, named = versions.blobs_named(connection)
-        for ref, content_id in lists:
-            named |= {content_id, *(entry.sha256 for entry in self._listed(ref, content_id).values())}
-        return named
 
     # Aliases
 
@@ -324,6 +313,14 @@ class Registry:
         since = (now or self._clock()) - timedelta(seconds=live_within)
         with self._database.read() as connection:
             return members.heard_since(connection, since)
+
+    def _put(self, *data: bytes) -> tuple[str, dict[str, bytes]]:
+        """Keeps blobs that nothing names yet: what `garbage.restore` takes, and they by their hashes."""
+        before = ""
+        if not self.blobs.guarded:
+            with self._database.read() as connection:
+                before = garbage.seen(connection)
+        return before, {self.blobs.put(each): each for each in data}
 
     def _listed(self, ref: str, content_id: str) -> dict[str, FileEntry]:
         """The content files of a version by name. Raises PackageCorrupt."""
