@@ -12,6 +12,9 @@ from hypothesis import settings
 
 import backends
 
+# Their failed assertions then say what was compared.
+pytest.register_assert_rewrite("mainstay.testing.registry", "mainstay.testing.blobs")
+
 # A busy machine is no failure: the time limit of a whole test is pytest's.
 settings.register_profile("mainstay", deadline=None)
 settings.load_profile("mainstay")

@@ -11,11 +11,11 @@ import random
 from pathlib import Path
 
 import msgspec
-from registry_drafts import draft
 
 from mainstay.registry.errors import AliasMoved, AliasNotFound, DeploymentMoved, ModelNotFound
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import draft
 
 MODEL = "credit"
 

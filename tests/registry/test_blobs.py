@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.registry.blobs import FolderBlobs
+from mainstay.testing.blobs import BlobsContract
 
 DIES_WRITING = """
 import os, signal, stat, sys
@@ -39,6 +40,12 @@ print(FolderBlobs(Path(sys.argv[1])).put(b"slow"), flush=True)
 @pytest.fixture
 def blobs(tmp_path: Path) -> FolderBlobs:
     return FolderBlobs(tmp_path / "blobs")
+
+
+class TestFolder(BlobsContract):
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> FolderBlobs:
+        return FolderBlobs(tmp_path / "blobs")
 
 
 @given(data=st.binary(max_size=200))
@@ -72,19 +79,6 @@ def test_a_damaged_blob_is_replaced(blobs: FolderBlobs, damage: bytes) -> None:
     path.write_bytes(damage)
     blobs.put(b"1234567890")
     assert path.read_bytes() == b"1234567890"
-
-
-def test_what_is_not_here_is_said_so(blobs: FolderBlobs) -> None:
-    assert not blobs.has("0" * 64)
-    with pytest.raises(FileNotFoundError):
-        blobs.get("0" * 64)
-
-
-@pytest.mark.parametrize("sha", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n", "/" + "0" * 63])
-def test_only_a_hash_names_a_blob(blobs: FolderBlobs, sha: str) -> None:
-    assert not blobs.has(sha)
-    with pytest.raises(KeyError):
-        blobs.get(sha)
 
 
 def test_what_a_killed_writer_left_is_swept(blobs: FolderBlobs) -> None:

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from registry_drafts import draft
 
 from mainstay.cli.app import run
 from mainstay.errors import MainstayError
@@ -20,6 +19,7 @@ from mainstay.models.package import PackageCorrupt
 from mainstay.operations.collecting import collect, duration_of
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import draft
 
 MONTH = 30 * 86_400
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_contract import add
 
 from mainstay.models.package import PackageCorrupt
 from mainstay.registry import copying
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.registry.copying import CopyDiffers, NotEmpty, SourceMoved, copy
 from mainstay.registry.store import Registry
+from mainstay.testing.registry import add
 
 HERE = Path(__file__).parent
 DIES = """

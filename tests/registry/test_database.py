@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from registry_contract import add
 from sqlalchemy import text
 
 from mainstay.errors import MachineError
@@ -18,6 +17,7 @@ from mainstay.registry import database, migrations, schema
 from mainstay.registry.database import Database
 from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
 from mainstay.registry.store import Registry
+from mainstay.testing.registry import add
 
 OPENS = """
 import sys, time

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from registry_drafts import Clock, draft
 
 from mainstay.errors import MainstayError
 from mainstay.models.package import EVALUATION
@@ -21,6 +20,7 @@ from mainstay.registry.copying import copy
 from mainstay.registry.garbage import HOLD, CollectorRuns, sweep
 from mainstay.registry.s3 import S3Blobs
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import Clock, draft
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 """Everything is older than this: no grace protects what is registered meanwhile."""

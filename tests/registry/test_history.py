@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from registry_drafts import draft
 
 from mainstay.cli.app import run
 from mainstay.operations.history import Move, NothingBefore, Step, history, rollback, step_back
 from mainstay.registry.errors import AliasNotFound, DeploymentMoved, ModelNotFound
 from mainstay.registry.store import Registry, utc_now
+from mainstay.testing.drafts import draft
 
 
 @pytest.fixture

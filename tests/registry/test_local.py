@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_contract import add
 
 from mainstay.models.package import Package, PackageCorrupt
 from mainstay.registry import s3
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.s3 import BlobsAway, S3Blobs
 from mainstay.registry.store import Registry
+from mainstay.testing.registry import add
 
 
 @pytest.fixture

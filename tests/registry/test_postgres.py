@@ -12,8 +12,6 @@ import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from registry_contract import RegistryContract, add
-from registry_drafts import Clock
 from registry_storm import storm
 
 from mainstay.errors import MainstayError
@@ -23,6 +21,8 @@ from mainstay.registry.postgres import RegistryAway
 from mainstay.registry.s3 import BadBlobs
 from mainstay.registry.store import Registry
 from mainstay.registry.urls import BadUrl, expanded
+from mainstay.testing.drafts import Clock
+from mainstay.testing.registry import RegistryContract, add
 
 
 class TestPostgres(RegistryContract):

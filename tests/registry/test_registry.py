@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_contract import RegistryContract, add
-from registry_drafts import Clock
 
 from mainstay.models.package import PackageCorrupt
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import Clock
+from mainstay.testing.registry import RegistryContract, add
 
 
 class TestSqlite(RegistryContract):

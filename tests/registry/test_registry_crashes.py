@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_contract import add
 from registry_storm import storm
 
 from mainstay.registry.disk import DiskFull
 from mainstay.registry.store import Registry
+from mainstay.testing.registry import add
 
 HERE = Path(__file__).parent
 
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from registry_contract import add
+from mainstay.testing.registry import add
 from mainstay.registry import aliases, deployments, events, versions
 from mainstay.registry.store import Registry
 def die(*args, **kwargs):
@@ -48,7 +48,7 @@ FILLS = """
 import resource, signal, sys
 from pathlib import Path
 from mainstay.registry.disk import DiskFull
-from registry_contract import add
+from mainstay.testing.registry import add
 from mainstay.registry.store import Registry
 with Registry.open(Path(sys.argv[1])) as registry:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

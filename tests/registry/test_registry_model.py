@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from registry_drafts import draft
 
 import backends
 from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotDeployable
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import draft
 
 MODELS = st.sampled_from(["credit", "churn"])
 GRAPHS = st.sampled_from(["1", "2", "3"])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_contract import RegistryContract, add
-from registry_drafts import Clock
 
 from mainstay.models.package import PackageCorrupt
 from mainstay.registry import s3
 from mainstay.registry.s3 import BadBlobs, BlobsAway, S3Blobs
 from mainstay.registry.store import Registry
+from mainstay.testing.blobs import BlobsContract
+from mainstay.testing.drafts import Clock
+from mainstay.testing.registry import RegistryContract, add
 
 
 class TestS3(RegistryContract):
@@ -26,28 +26,10 @@ class TestS3(RegistryContract):
         assert not (tmp_path / ".mainstay" / "blobs").exists()
 
 
-@pytest.fixture
-def blobs(s3_url: str) -> S3Blobs:
-    return S3Blobs(s3_url)
-
-
-@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 50_000])
-def test_a_blob_is_read_back_as_it_was_put(blobs: S3Blobs, data: bytes) -> None:
-    sha = hashlib.sha256(data).hexdigest()
-    assert not blobs.has(sha)
-    assert blobs.put(data) == blobs.put(data) == sha
-    assert blobs.has(sha)
-    assert blobs.get(sha) == data
-    assert blobs.sweep() == 0
-
-
-def test_what_is_not_there_is_told_as_a_folder_tells_it(blobs: S3Blobs) -> None:
-    with pytest.raises(FileNotFoundError):
-        blobs.get("0" * 64)
-    for name in ("../secrets", "0" * 63, "A" * 64):
-        assert not blobs.has(name)
-        with pytest.raises(KeyError):
-            blobs.get(name)
+class TestBlobs(BlobsContract):
+    @pytest.fixture
+    def blobs(self, s3_url: str) -> S3Blobs:
+        return S3Blobs(s3_url)
 
 
 def test_a_damaged_blob_is_found_out_and_mended_by_registering_again(s3_url: str, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from registry_drafts import Clock, draft
 
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.package import EVALUATION, GOLDEN, SIGNATURE, SPEC, Draft, PackageCorrupt
@@ -20,9 +20,11 @@ from mainstay.registry.errors import (
     NotDeployed,
     VersionNotFound,
 )
+from mainstay.registry.outbox import GIVEN_UP, Subscription
 from mainstay.registry.records import Member, Version
 from mainstay.registry.refs import BadName
 from mainstay.registry.store import Registry
+from mainstay.testing.drafts import Clock, draft
 
 
 def add(
@@ -36,12 +38,15 @@ def kinds(registry: Registry) -> list[str]:
 
 
 class RegistryContract:
+    """Subclass it as `TestMyDatabase`, and give it the fixture `registry`."""
+
     @pytest.fixture
     def clock(self) -> Clock:
         return Clock()
 
     @pytest.fixture
     def registry(self, clock: Clock) -> Registry:
+        """On an empty database, with this clock."""
         raise NotImplementedError
 
     # Versions
@@ -322,3 +327,33 @@ class RegistryContract:
         clock.turn(2 * 86400)
         registry.beat(replace(one, id="two"))
         assert [m.id for m in registry.members(live_within=1e9)] == ["two"]
+
+    # The outbox
+
+    def test_what_webhooks_are_due_ends_or_comes_again_and_one_tells_it(self, registry: Registry, clock: Clock) -> None:
+        outbox, url = registry.outbox, "https://example.com/hook"
+        outbox.subscribe("credit", [Subscription(url=url, kinds=("deployed",))])
+        outbox.subscribe("other", [Subscription(url=url)])
+        for kind in ("deployed", "registered", "deployed"):
+            registry.record(kind, actor="ann", model="credit", evidence={"x": 1})
+        first, second = outbox.due("credit", url, limit=10)
+        assert len(outbox.due("other", url, limit=10)) == 3
+        assert first.event.id < second.event.id and first.event.evidence == {"x": 1}
+        outbox.delivered(first)
+        outbox.failed(second, "it answered 500", again_at=clock() + timedelta(seconds=5))
+        assert outbox.due("credit", url, limit=10) == []
+        clock.turn(5)
+        [again] = outbox.due("credit", url, limit=10)
+        assert (again.id, again.attempts) == (second.id, 1)
+        outbox.give_up(again, "it answered 500", actor="ann")
+        assert registry.latest_events("credit", kinds=[GIVEN_UP])[0].evidence["attempts"] == 2
+        [standing] = outbox.standings("credit")
+        assert standing.counts == {"pending": 0, "delivered": 1, "given_up": 1, "dropped": 0}
+        assert outbox.retry("credit") == 1
+        outbox.subscribe("credit", [])
+        assert outbox.due("credit", url, limit=10) == []
+        assert outbox.hold("lease", "a", seconds=5) and not outbox.hold("lease", "b", seconds=5)
+        clock.turn(6)
+        assert outbox.hold("lease", "b", seconds=5)
+        outbox.release("lease", "b")
+        assert outbox.hold("lease", "a", seconds=5)
