@@ -10,7 +10,9 @@ import xgboost
 
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.importing import draft_of_file, format_of
+from mainstay.models.package import Draft, PackageCorrupt
 from mainstay.models.runtime import Model
+from mainstay.models.signature import InputError
 
 TASKS = ("binary", "multiclass", "regression")
 
@@ -87,6 +89,75 @@ def test_a_lightgbm_file_brings_the_categories_of_its_table(numbers, tmp_path):
         for a, c, d in zip(frame["a"], frame["colour"].astype(str), frame["d"], strict=True)
     ]
     np.testing.assert_allclose(model.predict_proba(rows), fitted.predict_proba(frame), atol=1e-12)
+
+
+def test_what_onnx_cannot_hold_is_kept_as_the_librarys_own_file(numbers, tmp_path):
+    x, y = np.nan_to_num(numbers[0]), numbers[1]
+    data = xgboost.DMatrix(x, y > 0, feature_names=["a", "b", "c", "d"])
+    names = ["a", "b", "c", "d"]
+    table = lightgbm.Dataset(x, (y > 0).astype(float), feature_name=names, params={"verbose": -1})
+    quiet = {"verbose": -1, "num_threads": 1}
+
+    def centred(raw, data):
+        return raw - data.get_label(), np.ones_like(raw)
+
+    trained = {
+        "linear trees.txt": lightgbm.train({**quiet, "objective": "binary", "linear_tree": True}, table, 5),
+        "a function of one's own.txt": lightgbm.train({**quiet, "objective": centred}, table, 5),
+        "linear.ubj": xgboost.train({"booster": "gblinear", "objective": "binary:logistic", "nthread": 1}, data, 5),
+        "hinge.ubj": xgboost.train({"objective": "binary:hinge", "nthread": 1}, data, 5),
+        "rank.ubj": xgboost.train({"objective": "rank:pairwise", "nthread": 1}, data, 5),
+        "softmax.ubj": xgboost.train({"objective": "multi:softmax", "num_class": 3}, xgboost.DMatrix(x, y), 5),
+    }
+    for name, booster in trained.items():
+        path = tmp_path / name
+        booster.save_model(path)
+        made = draft_of_file(path, Told(columns=tuple(names)))
+        assert made.built.format == ("lightgbm" if path.suffix == ".txt" else "xgboost"), name
+        assert made.built.reason, name
+        assert not made.built.untrusted
+        answers = (model := Model.load(made.draft.package())).answer(model.read.matrix(x.tolist()))
+        own = x if path.suffix == ".txt" else xgboost.DMatrix(x, feature_names=booster.feature_names)
+        expected = booster.predict(own)
+        if name == "softmax.ubj":
+            np.testing.assert_array_equal(answers.labels, expected.astype(int))
+        elif answers.probabilities is not None:
+            np.testing.assert_array_equal(answers.probabilities[:, 1], expected.astype(np.float64))
+        else:
+            np.testing.assert_array_equal(answers.values, expected.astype(np.float64))
+
+
+def test_an_own_file_of_another_width_or_with_a_changed_byte_is_not_loaded(numbers, tmp_path):
+    x, y = np.nan_to_num(numbers[0]), (numbers[1] > 0).astype(float)
+    params = {"verbose": -1, "num_threads": 1, "linear_tree": True}
+    for name, width in (("four", 4), ("three", 3)):
+        lightgbm.train(params, lightgbm.Dataset(x[:, :width], y), 2).save_model(tmp_path / f"{name}.txt")
+    four, three = (draft_of_file(tmp_path / f"{name}.txt", Told()).draft for name in ("four", "three"))
+    mixed = Draft({**four.content, "model.txt": three.content["model.txt"]}, four.attestations)
+    with pytest.raises(PackageCorrupt, match="takes 3 features, and its package gives it 4"):
+        Model.load(mixed.package())
+    cut = Draft({**four.content, "model.txt": b"tree\nversion=v4\n"}, four.attestations)
+    with pytest.raises(PackageCorrupt, match="no model that LightGBM reads"):
+        Model.load(cut.package())
+
+
+def test_an_xgboost_file_brings_the_categories_of_its_table(numbers, tmp_path):
+    x, y = numbers
+    colour = pd.Categorical(np.array(["red", "green", "blue"])[(x[:, 1] > 0).astype(int) + (x[:, 2] > 0.5)])
+    frame = pd.DataFrame({"a": x[:, 0], "colour": colour, "d": x[:, 3]})
+    fitted = xgboost.XGBClassifier(n_estimators=8, n_jobs=1, enable_categorical=True).fit(frame, y > 0)
+    fitted.save_model(tmp_path / "model.ubj")
+    made = draft_of_file(tmp_path / "model.ubj", Told(labels=("no", "yes")))
+    assert made.built.format == "onnx"
+    model = Model.load(made.draft.package())
+    assert set(model.signature.inputs[1].categories) == {"red", "green", "blue"}
+    rows = [
+        {"a": None if np.isnan(a) else a, "colour": c, "d": d}
+        for a, c, d in zip(frame["a"], frame["colour"].astype(str), frame["d"], strict=True)
+    ]
+    np.testing.assert_allclose(model.predict_proba(rows), fitted.predict_proba(frame), atol=1e-6)
+    with pytest.raises(InputError, match="'green'"):
+        model.predict([{"a": 1.0, "colour": "greene", "d": 1.0}])
 
 
 def test_what_runs_code_when_loaded_is_refused(tmp_path):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
+
+sys.path.append(str(Path(__file__).parents[1] / "serving"))  # for its live servers
 
 
 @pytest.fixture(autouse=True)

@@ -174,3 +174,20 @@ def native(*, boosted: bool = False, strength: float = 1.0) -> Draft:
     encoder = Encoder(blocks=(Block(columns=(0, 1)),))
     spec = ModelSpec(format="skops", file=skops.FILE, reason="a test of host processes")
     return draft(signature, encoder, spec, golden, skops.save(estimator))
+
+
+def linear_leaves() -> tuple[Draft, list[list[float]], list[float]]:
+    """A LightGBM model that ONNX cannot hold, kept as LightGBM's own file; rows, and its own word on them."""
+    import pandas as pd
+    from lightgbm import LGBMClassifier
+
+    from mainstay.models.formats.objects import Given
+    from mainstay.models.registering import draft_of
+
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(120, 2)), columns=["a", "b"])
+    estimator = LGBMClassifier(n_estimators=4, linear_tree=True, min_child_samples=5, n_jobs=1, verbose=-1)
+    estimator.fit(X, np.where(X["a"] * X["b"] > 0, "yes", "no"))
+    built = draft_of(estimator, Given(X=X)).built
+    assert built.format == "lightgbm"
+    few = X.head(20)
+    return built.draft, few.to_numpy().tolist(), estimator.predict_proba(few)[:, 1].tolist()

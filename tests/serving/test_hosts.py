@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from live import serving, until
-from subjects import ROW, loan, native
+from subjects import ROW, linear_leaves, loan, native
 
 from mainstay.models.formats import skops
 
@@ -65,3 +65,12 @@ def test_an_operators_trust_file_lets_them_in(tmp_path):
     with serving(tmp_path, ("native", model), options=("--trust", "trust.txt")) as server, server.client() as client:
         assert server.settled("native") == {}
         assert client.post("/predict", json=ASKED).json()["model"] == "native:1"
+
+
+def test_a_librarys_own_file_answers_as_the_library_and_needs_nobodys_trust(tmp_path):
+    model, rows, expected = linear_leaves()
+    with serving(tmp_path, ("leaves", model)) as server, server.client() as client:
+        assert server.settled("leaves") == {}
+        assert len(server.children("mainstay.serving.host")) == 1
+        said = client.post("/predict", json={"inputs": [dict(zip("ab", row, strict=True)) for row in rows]}).json()
+    assert [answer["yes"] for answer in said["probabilities"]] == expected

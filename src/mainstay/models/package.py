@@ -36,7 +36,7 @@ TRIALS = "trials.json"
 CHECKS = "checks.json"
 REPORT = "report.html"
 
-Format = Literal["onnx", "skops"]
+Format = Literal["onnx", "skops", "lightgbm", "xgboost", "catboost"]
 """What runs a model's file: `models.runtime` has the module of each."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")

@@ -2,7 +2,7 @@
 
 Export is never trusted. A format is taken when the files that would be registered, loaded as a server loads them,
 answer as the native model does on every row of the proof (`parity`); otherwise the next one is tried, and the
-package says why. The last one is the native model itself, kept with skops.
+package says why. The last one is the native model itself, in the own file of its library, or kept with skops.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mainstay.models.formats import skops
 from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.frames import FRAME, FrameSpec
 from mainstay.models.formats.native import native_answers
+from mainstay.models.formats.own_files import own_file_of
 from mainstay.models.golden import Golden
 from mainstay.models.package import Decision, Draft, Format, ModelSpec, encoded
 from mainstay.models.parity import (
@@ -127,7 +128,8 @@ def build(
         expected: the truth for `cells`, where it was asked with the user's own table.
         frame: how the native table is built, for a model without an encoder.
         graphs: the exports to try, in order; by default `to_onnx` of the estimator, where there is an encoder.
-        kept: the model in its own format, for where no graph answers as it does; by default with skops.
+        kept: the model in its own format, for where no graph answers as it does; by default the own file of its
+            library, or with skops.
         reason: why better formats were not tried, where that is known already.
 
     Raises:
@@ -145,7 +147,7 @@ def build(
         native,
         cells,
         expected if expected is not None else native(cells),
-        kept or (lambda: _with_skops(estimator, frame)),
+        kept or (lambda: _kept(estimator, frame)),
         seed,
         attestations or {},
     )
@@ -173,9 +175,14 @@ def _native(estimator: Any, encoder: Encoder | None, signature: Signature, decis
     return lambda cells: native_answers(estimator, encode(cells), signature, decision)
 
 
-def _with_skops(estimator: Any, frame: FrameSpec | None) -> Kept:
-    data = skops.save(estimator)
+def _kept(estimator: Any, frame: FrameSpec | None) -> Kept:
+    """The native model as a file: its library's own one, which needs nobody's trust; else skops, and the types it
+    holds that need it."""
     table = {} if frame is None else {FRAME: encoded(frame)}
+    own = own_file_of(estimator)
+    if own is not None and (frame is None or own.TAKES_TABLES):
+        return Kept(own.FORMAT, own.FILE, {own.FILE: own.save(estimator), **table})
+    data = skops.save(estimator)
     return Kept("skops", skops.FILE, {skops.FILE: data, **table}, skops.untrusted(data))
 
 

@@ -28,7 +28,13 @@ class Runner(Protocol):
 
 
 # A format's module is imported only where a package of that format is loaded.
-FORMATS: dict[Format, str] = {"onnx": "mainstay.models.formats.onnx", "skops": "mainstay.models.formats.skops"}
+FORMATS: dict[Format, str] = {
+    "onnx": "mainstay.models.formats.onnx",
+    "skops": "mainstay.models.formats.skops",
+    "lightgbm": "mainstay.models.formats.lightgbm_native",
+    "xgboost": "mainstay.models.formats.xgboost_native",
+    "catboost": "mainstay.models.formats.catboost_native",
+}
 
 
 def load_runner(package: Package, *, trusted: Sequence[str] = ()) -> Runner:

@@ -101,7 +101,7 @@ def import_file(
             built=made.built,
             evaluation=evaluation,
             gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
-            notes=[*made.notes, *_unjudged(evaluation)],
+            notes=[*made.notes, *_served_as(made), *_unjudged(evaluation)],
         )
         origin = lineage_of(folder, command="mainstay import", data=_source(path))
         page = page_of(name, verdict, origin)
@@ -123,6 +123,10 @@ def import_file(
 
 def _difference(made: Imported) -> float | None:
     return made.built.parity.largest_difference if made.built.parity.rows else None
+
+
+def _served_as(made: Imported) -> list[str]:
+    return [f"Served as {made.built.format}: {made.built.reason}"] if made.built.reason else []
 
 
 def _unjudged(evaluation: Evaluation | None) -> list[str]:

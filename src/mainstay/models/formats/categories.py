@@ -18,14 +18,21 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
-from mainstay.models.formats.lanes import Facts, Lane, Table
+from mainstay.models.formats.catboost import takes_more_than_numbers
+from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table
 
 
 def coded_categories(estimator: Any, lanes: list[Lane], facts: Facts) -> tuple[list[Lane], Any]:
-    """Lanes of texts or categories as an estimator that takes such columns counts them; others stay as they are."""
+    """Lanes of texts or categories as an estimator that takes such columns counts them; others stay as they are.
+
+    Raises:
+        CannotTranscribe: the estimator's way with them is its library's own.
+    """
+    family = type(estimator).__module__.partition(".")[0]
+    if family == "catboost" and takes_more_than_numbers(estimator):
+        raise CannotTranscribe("CatBoost hashes categories and texts itself, which no other program does")
     if not any(lane.raw for lane in lanes):
         return lanes, estimator
-    family = type(estimator).__module__.partition(".")[0]
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         lanes, estimator = _hist_gradient_boosting(estimator, lanes)
     elif family == "lightgbm":
@@ -47,24 +54,32 @@ def _coded(lane: Lane, categories: Sequence[Any]) -> Lane:
 
 
 def _xgboost(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
-    """XGBoost 3 and later: the booster without its lists of categories takes places as they are."""
+    listed, bare_booster = xgboost_categories(estimator.get_booster())
+    found = [
+        _coded(lane, values) if lane.raw and values is not None else lane
+        for lane, values in zip(lanes, listed, strict=True)
+    ]
+    bare = copy.copy(estimator)
+    bare._Booster = bare_booster  # noqa: SLF001 - there is no public way to hand an estimator its booster
+    return found, bare
+
+
+def xgboost_categories(booster: Any) -> tuple[list[list[Any] | None], Any]:
+    """XGBoost 3 and later: the list of categories of each column that has one, and the booster without these lists,
+    which takes places as they are."""
     from xgboost import Booster  # noqa: PLC0415 - only where there is such a model
 
-    booster = estimator.get_booster()
-    listed = [values for _, values in booster.get_categories(export_to_arrow=True).to_arrow()]
-    found = [
-        _coded(lane, values.to_pylist()) if lane.raw and values is not None else lane
-        for lane, values in zip(lanes, listed, strict=True)
+    listed = [
+        None if values is None else values.to_pylist()
+        for _, values in booster.get_categories(export_to_arrow=True).to_arrow()
     ]
     document = json.loads(booster.save_raw("json"))
     inner = document["learner"]["gradient_booster"]
     model = inner["gbtree"]["model"] if inner["name"] == "dart" else inner["model"]
     model["cats"] = {"enc": [], "feature_segments": [], "sorted_idx": []}
-    bare_booster = Booster()
-    bare_booster.load_model(bytearray(json.dumps(document).encode()))
-    bare = copy.copy(estimator)
-    bare._Booster = bare_booster  # noqa: SLF001 - there is no public way to hand an estimator its booster
-    return found, bare
+    bare = Booster()
+    bare.load_model(bytearray(json.dumps(document).encode()))
+    return listed, bare
 
 
 def _hist_gradient_boosting(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:

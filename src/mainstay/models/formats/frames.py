@@ -7,7 +7,7 @@ was trained on, with its types, so that the model can be asked. Nothing may be l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -79,6 +79,25 @@ def take(X: Any) -> Taken:
         FrameSpec(columns=tuple(native for native, _ in columns), container=container, dtype=dtype),
         tuple(column for _, column in columns),
     )
+
+
+def as_categories(taken: Taken, positions: Sequence[int]) -> Taken:
+    """The table with the columns at these places as categories, in the order of their texts: those of texts and of
+    whole numbers, which a model takes as names of things."""
+    inputs = list(taken.inputs)
+    for position in positions:
+        series, column = taken.frame.iloc[:, position], inputs[position]
+        whole = column.type == "number" and pd.api.types.is_integer_dtype(series.dtype)
+        if column.type == "text" or whole:
+            counts = series.value_counts()
+            inputs[position] = Column(
+                name=column.name,
+                type="category",
+                nullable=column.nullable,
+                categories=tuple(sorted(str(value) for value in counts.index)),
+                typical=str(counts.index[0]) if len(counts) else None,
+            )
+    return replace(taken, inputs=tuple(inputs))
 
 
 def retaken(X: Any, taken: Taken) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.formats import skops
 from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.foreign.protocol import Imported
-from mainstay.models.formats.frames import Taken, cells_of, frame_of, native, retaken, same, take
+from mainstay.models.formats.frames import Taken, as_categories, cells_of, frame_of, native, retaken, same, take
 from mainstay.models.formats.lanes import CannotTranscribe
 from mainstay.models.formats.native import native_answers
 from mainstay.models.formats.objects import CannotRegister, Given, check_own_labels, check_truth
@@ -73,7 +73,7 @@ def _built(model: Any, asked: Given) -> Built:
     task, labels = _kind(model)
     check_own_labels(labels, asked)
     decision, trusted = asked.decision, asked.trusted
-    taken = take(asked.table)
+    taken = _as_taken(model, take(asked.table))
     test = taken.frame if asked.X_test is None else retaken(asked.X_test, taken)
     if not len(test):
         raise CannotRegister("X_test has no rows: leave it out to use X, or give the rows that were held out.")
@@ -100,6 +100,13 @@ def _built(model: Any, asked: Given) -> Built:
         reasons.append(str(error).rstrip("."))
         fallback = None
     return _trusting(fallback or _whole(given, "; ".join(reasons)), trusted)
+
+
+def _as_taken(model: Any, taken: Taken) -> Taken:
+    """The table as the model takes it: the columns that CatBoost was told are categories are."""
+    if not type(model).__module__.startswith("catboost."):
+        return taken
+    return as_categories(taken, [place for place in model.get_cat_feature_indices() if place < len(taken.inputs)])
 
 
 def _transcribed(given: _Given, found: Transcribed) -> Built:

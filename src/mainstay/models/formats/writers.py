@@ -40,6 +40,9 @@ _WRITERS: dict[str, tuple[str, Precision]] = {
     "xgboost.XGBRFClassifier": ("xgboost", "float32"),
     "xgboost.XGBRFRegressor": ("xgboost", "float32"),
     "xgboost.Booster": ("xgboost", "float32"),
+    "catboost.CatBoostClassifier": ("catboost", "float32"),
+    "catboost.CatBoostRegressor": ("catboost", "float32"),
+    "catboost.CatBoost": ("catboost", "float32"),
 }
 
 
@@ -67,6 +70,8 @@ def write_estimator(graph: Graph, features: Features, estimator: Any) -> Scores:
 
 
 def _width(estimator: Any) -> int | None:
+    if type(estimator).__module__.startswith("catboost."):
+        return len(estimator.feature_names_)  # n_features_in_ is 0 for a model that was read from a file
     for name in ("n_features_in_", "num_feature", "num_features"):
         found = getattr(estimator, name, None)  # the last two are methods of native boosters
         if found is not None:

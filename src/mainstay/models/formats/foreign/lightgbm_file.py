@@ -38,7 +38,7 @@ def draft(path: Path, told: Told) -> Imported:
         booster,
         told=told,
         names=told.names(booster.feature_name(), width),
-        classes=classes,
+        labels=told.classes(range(classes)),
         predict=booster.predict,
         categories=_categories(text, fields.get("feature_infos", "").split(" ")),
     )

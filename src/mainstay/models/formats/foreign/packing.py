@@ -16,6 +16,7 @@ from mainstay.models import package as files
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import Encoder
 from mainstay.models.formats.foreign.protocol import CannotImport
+from mainstay.models.formats.frames import FRAME, FrameSpec
 from mainstay.models.golden import Golden
 from mainstay.models.package import Draft, ModelSpec, encoded
 from mainstay.models.packaging import GOLDEN_ROWS, ONNX_FILE, Built
@@ -39,31 +40,39 @@ MOST_NUMBERS = 4_000_000
 """At most so many numbers in them: a row of pictures has a hundred thousand."""
 SEED = 0
 LIKELY = 10.0
+GRAPH = ModelSpec(format="onnx", file=ONNX_FILE)
 
 
 def packed(
-    graph: bytes,
+    data: bytes,
     *,
     signature: Signature,
     encoder: Encoder | None,
     native: Callable[[Cells], Answers] | None,
     thresholds: Mapping[int, Floats] | None = None,
+    spec: ModelSpec = GRAPH,
+    frame: FrameSpec | None = None,
 ) -> Built:
-    """The package of a graph that speaks as `formats.onnx` wants it.
+    """The package of a graph that speaks as `formats.onnx` wants it, or of the model's own file.
 
     Args:
+        data: of the model's file.
         native: the model's own library, asked for the same rows; None where there is none, and the golden predictions
             are the graph's own.
         thresholds: split points by feature.
+        spec: what the file is; by default an ONNX graph.
+        frame: the table that the model takes, where there is no encoder.
 
     Raises:
-        CannotImport: the graph does not answer as the library does, or answers no row at all.
+        CannotImport: it does not answer as the library does, or answers no row at all.
     """
     content = {
-        ONNX_FILE: graph,
+        spec.file: data,
         files.SIGNATURE: encoded(signature),
-        files.SPEC: encoded(ModelSpec(format="onnx", file=ONNX_FILE)),
+        files.SPEC: encoded(spec),
     }
+    if frame is not None:
+        content[FRAME] = encoded(frame)
     if encoder is not None:
         content[files.ENCODER] = encoded(encoder)
     model = Model.load(Draft(content).package())
@@ -96,7 +105,7 @@ def packed(
     content[files.GOLDEN] = encoded(Golden.of(finite[first], answers.rows(first)))
     draft = Draft(content, {files.PARITY: encoded(parity)})
     Model.load(draft.package()).check_golden()
-    return Built(draft, parity, "onnx", "")
+    return Built(draft, parity, spec.format, spec.reason)
 
 
 def ranged(column: Column, points: Floats) -> Column:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.errors import MissingExtra
+from mainstay.models.formats.categories import xgboost_categories
 from mainstay.models.formats.foreign.boosting import MOST, of_booster
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of
 from mainstay.models.signature import Floats
@@ -47,6 +48,10 @@ def draft(path: Path, told: Told) -> Imported:
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective = learner["objective"]["name"]
     width = booster.num_features()
+    categories: dict[int, tuple[str, ...]] = {}
+    if "c" in (booster.feature_types or ()):
+        listed, booster = xgboost_categories(booster)
+        categories = {index: _texts(index, values) for index, values in enumerate(listed) if values is not None}
 
     def predict(features: Floats) -> Any:
         matrix = xgboost.DMatrix(
@@ -58,13 +63,23 @@ def draft(path: Path, told: Told) -> Imported:
         booster,
         told=told,
         names=told.names(booster.feature_names or (), width),
-        classes=_classes(objective, learner),
+        labels=told.classes(range(_classes(objective, learner))),
         predict=predict,
+        categories=categories,
+        closed=True,  # XGBoost refuses what it has not seen
     )
     return Imported(built, f"XGBoost {objective}", tuple(notes))
 
 
+def _texts(index: int, values: list[Any]) -> tuple[str, ...]:
+    if any(not isinstance(value, str | int) for value in values):
+        raise CannotImport(
+            f"The categories of feature {index} are neither texts nor whole numbers: train it on texts or on codes."
+        )
+    return tuple(str(value) for value in values)
+
+
 def _classes(objective: str, learner: dict[str, Any]) -> int:
-    if objective == "binary:logistic":
+    if objective in ("binary:logistic", "binary:hinge"):
         return 2
     return int(learner["learner_model_param"]["num_class"])
