@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mainstay.models.runtime import Model
     from mainstay.registry.records import Version
 
-__all__ = ["MainstayError", "load", "register", "serve"]
+__all__ = ["MainstayError", "compress", "load", "register", "serve"]
 
 # Each function imports what it needs when it is called: `import mainstay` alone costs next to nothing.
 
@@ -95,6 +95,65 @@ def register(
         positive=positive,
         trusted=trusted,
         folder=Path(folder),
+    )
+
+
+def compress(
+    version: str,
+    *,
+    quantize: bool = False,
+    float16: bool = False,
+    prune_trees: bool = False,
+    max_loss: float = 0.005,
+    metric: str | None = None,
+    name: str | None = None,
+    data: str | Path | None = None,
+    target: str | None = None,
+    X_test: Any = None,  # noqa: N803 - the field's name
+    y_test: Any = None,
+    gates: Sequence[str] = (),
+    folder: str | Path = ".",
+) -> Version:
+    """Registers a smaller model of an ONNX version as the next version, if what it loses is at most `max_loss`.
+
+    Of the techniques asked for, those are kept that save bytes and whose loss holds. The loss is stated on rows that
+    the version was not trained on; where something is chosen (several techniques, or how many trees), on the half of
+    them by which nothing was chosen. It holds where the upper end of its 95 % bootstrap interval is at most `max_loss`.
+
+    Args:
+        version: "credit:1", "credit@champion", or "credit" for its newest.
+        quantize: weights of matrix products and convolutions as 8-bit integers.
+        float16: weights in half precision.
+        prune_trees: fewer trees, and leaves merged that are nearly equal.
+        max_loss: of the metric: in its own units where it lies between 0 and 1 (roc_auc), else as a share of what it
+            was (log_loss, rmse).
+        metric: by default roc_auc, log_loss or rmse, as the task is.
+        name: of the model; by default the version's own.
+        data: a file of rows with their true answers, in its column `target` (by default, the model's).
+        X_test: rows that the version was not trained on, as `load(version).predict` takes them.
+        y_test: their true labels or values. Without either, the rows of the project's data that training held out.
+        gates: conditions for rows that are given here; those of the project hold for its own.
+        folder: of the project.
+
+    Raises:
+        MainstayError: whatever is wrong, in one sentence; CheckFailed where the loss does not hold.
+    """
+    from mainstay.operations.compressing import compressed  # noqa: PLC0415
+
+    return compressed(
+        Path(folder),
+        version,
+        quantize=quantize,
+        float16=float16,
+        prune_trees=prune_trees,
+        max_loss=max_loss,
+        metric=metric,
+        name=name,
+        data=None if data is None else Path(data),
+        target=target,
+        X_test=X_test,
+        y_test=y_test,
+        gates=gates,
     )
 
 

@@ -12,7 +12,7 @@ from mainstay.errors import CheckFailed
 from mainstay.project import Data, Project, Search, Split
 from mainstay.training.inference import infer, proposed
 from mainstay.training.reading import read
-from mainstay.training.splitting import Division, SplitRule, held_out, row_keys, split
+from mainstay.training.splitting import Division, SplitRule, halved, held_out, row_keys, split
 from mainstay.training.table import DataError, Provenance, Table, from_columns
 from mainstay.training.values import prepared, target_of
 
@@ -66,6 +66,37 @@ def test_a_rule_finds_its_own_rows_again_after_a_round_trip(case):
     got = divided(data, wanted)
     rule = msgspec.json.decode(msgspec.json.encode(got.rule), type=SplitRule)
     assert (held_out(rule, data) == got.test).all()
+
+
+@given(classified())
+def test_half_of_what_a_rule_holds_out_can_be_chosen_by(case):
+    data, wanted = case
+    held = divided(data, wanted).test
+    half = msgspec.json.decode(msgspec.json.encode(halved(divided(data, wanted).rule, data)), type=SplitRule)
+    left = held_out(half, data)
+    assert not (left & ~held).any()
+    keys = row_keys(data, half.columns, half.seed)
+    assert not set(keys[left].tolist()) & set(keys[held & ~left].tolist())
+
+
+def test_both_halves_are_about_as_large():
+    random = np.random.default_rng(0)
+    a, b = [f"k{v}" for v in random.integers(0, 9000, 8000)], [str(v) for v in random.integers(0, 9000, 8000)]
+    data = table(a=a, b=b, y=[str(v % 2) for v in range(8000)])
+    rule = divided(data, project()).rule
+    held, left = held_out(rule, data), held_out(halved(rule, data), data)
+    assert 0.4 < left.sum() / held.sum() < 0.6
+
+
+def test_by_time_the_later_half_is_left():
+    data = table(a=["k"] * 100, b=[str(v) for v in range(100)], y=["0", "1"] * 50, at=[str(v // 2) for v in range(100)])
+    rule = divided(data, project(split=Split(kind="time", by="at"))).rule
+    held, left = held_out(rule, data), held_out(halved(rule, data), data)
+    assert np.flatnonzero(left).tolist() == list(range(100 - int(held.sum()) // 2, 100))
+    one = table(a=["k"] * 40, b=[str(v) for v in range(40)], y=["0", "1"] * 20, at=["1"] * 10 + ["2"] * 20 + ["3"] * 10)
+    last = divided(one, project(split=Split(kind="time", by="at"))).rule
+    with pytest.raises(CheckFailed, match="newer rows"):
+        halved(last, one)
 
 
 @given(classified(), st.integers(0, 5))

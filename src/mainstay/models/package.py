@@ -34,6 +34,7 @@ LINEAGE = "lineage.json"
 ENVIRONMENT = "environment.txt"
 TRIALS = "trials.json"
 CHECKS = "checks.json"
+COMPRESSION = "compression.json"
 REPORT = "report.html"
 
 Format = Literal["onnx", "skops", "lightgbm", "xgboost", "catboost"]

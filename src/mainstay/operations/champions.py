@@ -19,6 +19,7 @@ from mainstay.operations.trust import trusted_types
 from mainstay.registry.store import Registry
 from mainstay.training.gates import Champion
 from mainstay.training.splitting import SplitRule, held_out
+from mainstay.training.table import Mask
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,35 @@ class Registered:
         return self.model.answer(cells)
 
 
-def champion(registry: Registry, prepared: Prepared, challenger: Contender, baseline: Contender) -> Champion | None:
+def champion(
+    registry: Registry,
+    prepared: Prepared,
+    challenger: Contender,
+    baseline: Contender,
+    *,
+    unseen: Mask | None = None,
+    name: str | None = None,
+) -> Champion | None:
     """The deployed version and the challenger, scored on the rows that both held out; None where nothing is deployed.
 
     Why a champion cannot be scored is told by `trouble`, so that a gate against it fails closed.
+
+    Args:
+        unseen: the rows that the challenger was not made with; by default, those held out now.
+        name: of the model whose deployed version is asked; by default, the project's.
     """
-    deployment = registry.deployment(prepared.project.name)
+    deployment = registry.deployment(name or prepared.project.name)
     if deployment is None:
         return None
     version = deployment.version
     try:
         package = registry.package(version)
-        rule = _rule(package)
+        rule = split_rule(package)
         if rule is None:
             trouble = f"Its lineage does not say which rows the champion {version.ref} was trained on."
             return Champion(ref=version.ref, trouble=trouble)
-        unseen = np.flatnonzero(prepared.division.test & held_out(rule, prepared.table))
-        table = prepared.table.rows(unseen)
+        new = prepared.division.test if unseen is None else unseen
+        table = prepared.table.rows(np.flatnonzero(new & held_out(rule, prepared.table)))
         model = Registered(Model.load(package, trusted=trusted_types(prepared.folder)))
         return Champion(
             ref=version.ref,
@@ -68,7 +81,8 @@ def champion(registry: Registry, prepared: Prepared, challenger: Contender, base
         return Champion(ref=version.ref, trouble=f"The champion {version.ref} cannot be scored on this data: {error}")
 
 
-def _rule(package: Package) -> SplitRule | None:
+def split_rule(package: Package) -> SplitRule | None:
+    """The rule by which a version's training left rows out; None where its lineage does not say."""
     if files.LINEAGE not in package:
         return None
     split = msgspec.json.decode(package.read(files.LINEAGE)).get("split")

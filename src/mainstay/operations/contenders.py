@@ -47,12 +47,12 @@ def scored(contender: Contender, table: Table, prepared: Prepared) -> Evaluation
         contender.signature,
         slices=slice_values(table, sorted({*prepared.project.slices, *kept})),
         keep=kept,
-        decision=_asked(contender, prepared),
+        decision=asked(contender, prepared),
         seed=prepared.project.seed,
     )
 
 
-def _asked(contender: Contender, prepared: Prepared) -> Decision | None:
+def asked(contender: Contender, prepared: Prepared) -> Decision | None:
     """How the contender decides, told of the label that the project finds, whatever the contender was made to find."""
     if prepared.positive is None:
         return contender.decision

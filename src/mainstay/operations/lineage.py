@@ -25,6 +25,13 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered version that another one was made from."""
+
+    version: str
+    content_id: str
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """The attestation of a version's origin."""
 
@@ -45,6 +52,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
     replayed: str | None = None
     """The version whose winner was fitted again, in place of a search."""
+    parts: tuple[Part, ...] = ()
+    """The versions that this one was made from, such as the one that it is a smaller form of."""
 
 
 def lineage_of(
@@ -56,6 +65,7 @@ def lineage_of(
     seed: int = 0,
     split: dict[str, Any] | None = None,
     replayed: str | None = None,
+    parts: tuple[Part, ...] = (),
 ) -> Lineage:
     """The origin of a version that is made here and now; what is not given is not known."""
     return Lineage(
@@ -72,6 +82,7 @@ def lineage_of(
         platform=platform.platform(terse=True),
         libraries=libraries(),
         replayed=replayed,
+        parts=parts,
     )
 
 

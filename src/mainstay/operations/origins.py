@@ -89,6 +89,9 @@ def _making(version: Version, said: dict[str, Any]) -> Iterator[Origin]:
         parent = said.get("replayed")
         parts = (Origin(text=f"fitted again from {parent}"),) if parent else ()
         yield Origin(text=f"made by {command}", parts=parts)
+    if made_from := said.get("parts"):
+        versions = (Origin(text=f"{part['version']}, content {part['content_id'][:12]}") for part in made_from)
+        yield Origin(text="made from", parts=tuple(versions))
 
 
 def _data(data: dict[str, Any]) -> Iterator[Origin]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jinja2
 import msgspec
 
+from mainstay.training.compression import Compression
 from mainstay.training.drawing import short
 from mainstay.training.evaluation import Evaluation, SliceScores
 from mainstay.training.gates import GateResult, passed
@@ -102,6 +103,8 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, Any] = {}
     lineage: dict[str, Any] = {}
     notes: list[str] = []
+    compression: Compression | None = None
+    """Of a version that is a smaller form of another."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def _context(document: ReportInput) -> dict[str, Any]:
         "left_out": _most(document.left_out.items()),
         "parity": _most(flat(document.parity)),
         "lineage": _most(flat(document.lineage)),
+        "compression": document.compression,
         "listed": LISTED,
     }
 

@@ -115,6 +115,35 @@ def held_out(rule: SplitRule, table: Table) -> Mask:
     return held & ~np.isin(keys, np.array([int(key, 16) for key in rule.trained], dtype=np.uint64))
 
 
+def halved(rule: SplitRule, table: Table) -> SplitRule:
+    """A rule that holds out about half of what `rule` holds out, so that something may be chosen by the other half.
+
+    Rows that it holds out were seen neither in training nor in that choice, in this table and in larger ones.
+
+    Raises:
+        CheckFailed: by time, all rows held out are of one moment.
+        DataError: as `held_out`.
+    """
+    if rule.kind != "time":
+        cuts = {stratum: f"{int(cut, 16) // 2:016x}" if cut else "" for stratum, cut in rule.cuts.items()}
+        half = msgspec.structs.replace(rule, cuts=cuts)
+        held, left = held_out(rule, table), held_out(half, table)
+        keys = row_keys(Table(table.frame, table.provenance, rule.missing), rule.columns, rule.seed)
+        # Equal rows with several targets may stand on both sides: they are chosen by, all of them.
+        both = np.intersect1d(keys[left], keys[held & ~left])
+        return msgspec.structs.replace(half, trained=(*rule.trained, *(f"{key:016x}" for key in both.tolist())))
+    assert rule.by is not None
+    table = Table(table.frame, table.provenance, rule.missing)
+    moments, counts = np.unique(_times(table, rule.by)[held_out(rule, table)], return_counts=True)
+    if len(moments) < 2:
+        raise CheckFailed(
+            f"The rows held out have one {rule.by!r}, so that there is no later half of them: bring newer rows."
+        )
+    later = counts.sum() - np.cumsum(counts)
+    last = int(np.argmin(np.abs(later[:-1] - counts.sum() / 2)))
+    return msgspec.structs.replace(rule, after=float(moments[last]))
+
+
 def row_keys(table: Table, columns: Sequence[str], seed: int) -> Keys:
     """A 64-bit hash of each row's cells in these columns, shape (rows,): equal rows have equal ones.
 

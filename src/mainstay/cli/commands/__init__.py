@@ -2,6 +2,7 @@
 
 from mainstay.cli.commands import (
     catalogue,
+    compress,
     demo,
     diff,
     exchange,
@@ -17,6 +18,7 @@ from mainstay.cli.commands import (
 
 __all__ = [
     "catalogue",
+    "compress",
     "demo",
     "diff",
     "exchange",
