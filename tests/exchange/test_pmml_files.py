@@ -112,9 +112,9 @@ REFUSED = {
     "old": ('<PMML xmlns="http://www.dmg.org/PMML-3_2"/>', "PMML 4"),
     "kind": (
         written.document(
-            f'<NeuralNetwork functionName="regression">{written.SCHEMA.format(target="value")}</NeuralNetwork>'
+            f'<RuleSetModel functionName="regression">{written.SCHEMA.format(target="value")}</RuleSetModel>'
         ),
-        "NeuralNetwork",
+        "RuleSetModel",
     ),
     "clusters": (
         written.document(
@@ -123,8 +123,8 @@ REFUSED = {
         "clustering",
     ),
     "hole": (written.document(_HOLE.replace('defaultChild="3"', "")), "no child is true"),
-    "method": (written.document(written.mining("median")), "median"),
-    "link": (written.document(written.regression("probit")), "probit"),
+    "method": (written.document(written.mining("selectAll")), "selectAll"),
+    "link": (written.document(written.regression("tanh")), "tanh"),
     "field": (written.document(written.regression(), fields=written.FIELDS.replace('"x"', '"y"')), "'x'"),
     "date": (
         written.document(

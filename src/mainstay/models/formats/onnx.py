@@ -20,6 +20,9 @@ from mainstay.models.package import Package
 from mainstay.models.signature import Cells, Signature
 
 FEATURES = "features"
+ROUNDING = ["MatMulScaleFusion"]
+"""What ONNX Runtime must not do to a graph: it keeps a factor beside a product of matrices in single precision, even
+where all else is double, which is wrong in the eighth digit."""
 _TYPES = {
     "tensor(double)": np.float64,
     "tensor(float)": np.float32,
@@ -39,7 +42,9 @@ class OnnxRunner:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=ROUNDING
+            )
         except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
             raise MainstayError(f"ONNX Runtime refuses the model: {error}") from error
         self._signature = signature

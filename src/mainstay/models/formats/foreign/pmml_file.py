@@ -1,6 +1,6 @@
 """PMML files: translated into columns and one ONNX graph in double precision.
 
-Read are TreeModel, MiningModel, RegressionModel and Scorecard with their transformations; all else is refused by name.
+What is read, and what is refused by name, stands in docs/how-to/import-pmml.md.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from mainstay.models.formats.foreign.packing import packed, ranged
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of, task_of
 from mainstay.models.formats.graph import Graph, Output
 from mainstay.models.formats.pmml.document import needed, parsed, parts
-from mainstay.models.formats.pmml.expressions import Expressions
 from mainstay.models.formats.pmml.fields import Inputs, Needs, spelled, treated
-from mainstay.models.formats.pmml.models import Models, Result
-from mainstay.models.signature import Column, Floats, Label, Signature
+from mainstay.models.formats.pmml.models import Models
+from mainstay.models.formats.pmml.reading import Result
+from mainstay.models.formats.pmml.scopes import Scope
+from mainstay.models.formats.pmml.verification import verified
+from mainstay.models.runtime import Model
+from mainstay.models.signature import Floats, Label, Signature
 
 NAME = "PMML"
 MOST = 1 << 29
@@ -38,7 +41,13 @@ def draft(path: Path, told: Told) -> Imported:
     models = list(parts(root, *_BESIDE))
     if len(models) != 1:
         raise CannotImport(f"The PMML file has {len(models)} models, and one is read.")
-    model = models[0]
+    try:
+        return _imported(root, models[0], told)
+    except RecursionError:
+        raise CannotImport("The PMML file's fields are made from each other in too many steps.") from None
+
+
+def _imported(root: Element, model: Element, told: Told) -> Imported:
     needs, before = Needs(), -1
     # What a model needs of its rows is found out while it is read, and may need more in turn.
     for _ in range(_ROUNDS):
@@ -46,8 +55,8 @@ def draft(path: Path, told: Told) -> Imported:
             break
         before = len(needs.present) + len(needs.known)
         needs.begin()
-        graph, columns, result, points, target, classes = _read(root, model, needs)
-    labels = told.classes(classes)
+        graph, inputs, result, points, target, classes = _read(root, model, needs)
+    columns, labels = inputs.columns, told.classes(classes)
     outputs = _outputs(graph, result)
     signature = Signature(
         inputs=tuple(ranged(c, points[c.name]) if c.name in points and c.minimum is None else c for c in columns),
@@ -63,7 +72,9 @@ def draft(path: Path, told: Told) -> Imported:
         native=None,
         thresholds=places,
     )
-    return Imported(built, f"PMML {model.tag}", (*_notes(needs), *_unanswered(model)))
+    kinds = {name: needed(entry, "dataType") for name, entry in inputs.declared.items()}
+    compared = verified(model, Model.load(built.draft.package()), kinds)
+    return Imported(built, f"PMML {model.tag}", (*_notes(needs, compared), *_unanswered(model)))
 
 
 def _unanswered(model: Element) -> list[str]:
@@ -79,8 +90,8 @@ def _unanswered(model: Element) -> list[str]:
     return [f"Further outputs of the file are not answered: {', '.join(names)}."] if names else []
 
 
-def _notes(needs: Needs) -> tuple[str, ...]:
-    found = ["The answers of this PMML file were not compared with another program's: there is none here."]
+def _notes(needs: Needs, compared: str | None) -> tuple[str, ...]:
+    found = [compared or "The answers of this PMML file were not compared with another program's: there is none here."]
     if needs.present:
         found.append(
             f"It refuses rows where one of these is missing, for it has no answer: {', '.join(sorted(needs.present))}."
@@ -92,29 +103,26 @@ def _notes(needs: Needs) -> tuple[str, ...]:
 
 def _read(
     root: Element, model: Element, needs: Needs
-) -> tuple[Graph, list[Column], Result, dict[str, Floats], str, tuple[Label, ...]]:
+) -> tuple[Graph, Inputs, Result, dict[str, Floats], str, tuple[Label, ...]]:
     schema = model.find("MiningSchema")
     if schema is None:
         raise CannotImport("The PMML file's model has no MiningSchema.")
     graph = Graph()
     inputs = Inputs(root, schema, graph, needs)
-    dictionary = root.find("TransformationDictionary")
-    derived = () if dictionary is None else dictionary.findall("DerivedField")
-    scope = dict(inputs.fields)
     # The outermost model's treatment of its fields comes before the transformations, and again would change nothing.
-    scope.update(treated(scope, schema, graph, needs))
-    for element in derived:
-        scope[needed(element, "name")] = Expressions(graph, scope).derived(element)
+    fields = {**inputs.fields, **treated(inputs.fields, schema, graph, needs)}
+    functions = {needed(each, "name"): each for each in root.findall("TransformationDictionary/DefineFunction")}
+    scope = Scope(graph, fields, root.findall("TransformationDictionary/DerivedField"), functions=functions)
     target, classes = _target(root, model, schema, inputs)
     words = tuple(str(label).lower() if isinstance(label, bool) else str(label) for label in classes)
-    models = Models(graph, needs, words, frozenset(needed(element, "name") for element in derived))
+    models = Models(graph, needs, words)
     result = models.result(model, scope)
     points = {
         name: np.unique(np.concatenate(found))
         for name, found in models.splits.items()
         if name in inputs.fields and inputs.fields[name].kind == "number"
     }
-    return graph, inputs.columns, result, {k: v for k, v in points.items() if len(v)}, target, classes
+    return graph, inputs, result, {k: v for k, v in points.items() if len(v)}, target, classes
 
 
 def _target(root: Element, model: Element, schema: Element, inputs: Inputs) -> tuple[str, tuple[Label, ...]]:
@@ -141,10 +149,10 @@ def _target(root: Element, model: Element, schema: Element, inputs: Inputs) -> t
 
 
 def _classes_in(element: Element) -> list[str]:
-    if element.tag == "ScoreDistribution":
+    if element.tag in ("ScoreDistribution", "TargetValueCount", "TargetValueStat"):
         return [needed(element, "value")]
-    found = element.get("targetCategory")
-    return [] if found is None or element.tag != "RegressionTable" else [found]
+    names = ("targetCategory", "alternateTargetCategory", "targetReferenceCategory")
+    return [found for found in (element.get(name) for name in names) if found is not None]
 
 
 def _label(text: str, kind: str) -> Label:

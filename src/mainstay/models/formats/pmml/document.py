@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -11,6 +12,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport
 
 DEEPEST = 400
 MOST_ELEMENTS = 20_000_000
+_MARGINS = ("leftMargin", "rightMargin", "lowValue", "highValue", "min", "max")
 _NAMESPACE = "http://www.dmg.org/PMML-4"
 
 
@@ -69,24 +71,32 @@ def needed(element: Element, name: str) -> str:
 
 
 def real(text: str) -> float:
-    """The number that a text spells."""
+    """The number that a text spells; it may be infinite."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise CannotImport(f"{text!r} stands in the PMML file where a number should.") from None
+        value = math.nan
+    if math.isnan(value) or "_" in text:
+        raise CannotImport(f"{_short(text)} stands in the PMML file where a number should.")
+    return value
 
 
 def number(element: Element, name: str, otherwise: float | None = None) -> float:
     """An attribute as a number."""
-    value = element.get(name)
-    if value is None and otherwise is not None:
+    text = element.get(name)
+    if text is None and otherwise is not None:
         return otherwise
-    return real(needed(element, name))
+    value = real(needed(element, name))
+    if math.isinf(value) and name not in _MARGINS:
+        raise CannotImport(f"The {name} of a {element.tag} in the PMML file is {text}, and has to be finite.")
+    return value
 
 
 def array(element: Element) -> list[str]:
     """The words of an Array: apart by spaces, in quotes where they hold some."""
     text = element.text or ""
+    if '"' not in text and "\\" not in text:
+        return text.split()
     words: list[str] = []
     place = 0
     while place < len(text):
@@ -110,7 +120,5 @@ def parts(element: Element, *skipped: str) -> Iterator[Element]:
     return (child for child in element if child.tag not in ("Extension", *skipped))
 
 
-def only(element: Element, name: str) -> None:
-    """Refuses an element that has a child which would change the answer in a way that is not known here."""
-    if element.find(name) is not None:
-        raise CannotImport(f"{name} in {element.tag} of the PMML file is not read.")
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

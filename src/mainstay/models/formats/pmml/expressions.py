@@ -1,8 +1,12 @@
-"""PMML's derived fields as nodes of a graph, in double precision, with NaN where a value is missing."""
+"""PMML's derived fields as nodes of a graph, in double precision, with NaN where a value is missing.
+
+https://dmg.org/pmml/v4-4-1/Transformations.html
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from xml.etree.ElementTree import Element
 
@@ -11,82 +15,108 @@ import numpy as np
 from mainstay.models.formats.foreign.protocol import CannotImport
 from mainstay.models.formats.graph import Graph
 from mainstay.models.formats.pmml.document import needed, number, parts, real
-from mainstay.models.formats.pmml.fields import Field
+from mainstay.models.formats.pmml.fields import FEATURES, Field
+from mainstay.models.formats.pmml.functions import COMPARED, LISTED, LOGICAL, NUMERIC, over_list
+from mainstay.models.formats.pmml.tables import map_values
 
-_TWO = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "pow": "Pow"}
-_ONE = {"exp": "Exp", "ln": "Log", "sqrt": "Sqrt", "abs": "Abs", "floor": "Floor", "ceil": "Ceil", "tanh": "Tanh"}
-_COMPARED = {
-    "lessThan": "Less",
-    "lessOrEqual": "LessOrEqual",
-    "greaterThan": "Greater",
-    "greaterOrEqual": "GreaterOrEqual",
-}
+NUMBERS = ("double", "float", "integer")
+MOST_STEPS = 100_000
+"""Nodes of one graph: functions that call functions grow without end otherwise."""
 
 
+@dataclass(frozen=True)
 class Expressions:
-    """Evaluates expressions over a scope of fields."""
+    """Evaluates expressions over fields, with the file's own functions."""
 
-    def __init__(self, graph: Graph, scope: Mapping[str, Field]) -> None:
-        self.graph, self.scope = graph, scope
+    graph: Graph
+    scope: Mapping[str, Field]
+    functions: Mapping[str, Element]
+    inside: tuple[str, ...] = ()
+    """The functions that are being called."""
 
-    def derived(self, element: Element) -> Field:
-        """The field that a DerivedField (or an OutputField with an expression) defines."""
-        name = needed(element, "name")
+    def derived(self, element: Element, name: str | None = None) -> Field:
+        """The field that a DerivedField (or an OutputField with an expression) defines; `name` in place of its own."""
+        name = needed(element, "name") if name is None else name
         inner = next(parts(element, "Value"), None)
         if inner is None:
             raise CannotImport(f"The derived field {name!r} of the PMML file has no expression.")
-        made = self.value(inner, name)
         kind = element.get("dataType", "double")
-        tensor, single = made.tensor, False
+        made = self.value(inner, name, numbers=kind in NUMBERS and element.get("optype") == "continuous")
         if made.kind == "number":
-            if kind not in ("double", "float", "integer"):
-                raise CannotImport(f"The derived field {name!r} makes a {kind} of a number, which is not read.")
-            if kind == "float":
-                tensor, single = self.graph.cast(self.graph.cast(tensor, "float32"), "float64"), True
-            elif kind == "integer" and inner.tag not in ("NormDiscrete", "Constant"):
-                raise CannotImport(f"The derived field {name!r} makes an integer of a number, which is not read.")
-        return Field(
-            name,
-            tensor,
-            made.kind,
-            made.values,
-            closed=made.closed,
-            missing=made.missing,
-            single=single,
-            sources=made.sources,
-            spelled=made.spelled,
-        )
+            made = self._typed(made, kind, inner, name)
+        if not made.sources:
+            # A constant, once for each row.
+            shape = self.graph.add(
+                "Concat", self.graph.add("Shape", FEATURES, end=1), self.graph.constant([1], np.int64), axis=0
+            )
+            made = replace(made, tensor=self.graph.add("Expand", made.tensor, shape))
+        return replace(made, name=name)
 
-    def value(self, element: Element, name: str) -> Field:  # noqa: PLR0911 - one case an expression
-        """The value of an expression."""
+    def _typed(self, made: Field, kind: str, inner: Element, name: str) -> Field:
+        if kind == "boolean" and made.spelled == "boolean":
+            return replace(made, kind="code", values=("false", "true"), closed=True)
+        if kind not in NUMBERS:
+            raise CannotImport(f"The derived field {name!r} makes a {kind} of a number, which is not read.")
+        whole = inner.tag in ("NormDiscrete", "Constant", "Discretize", "MapValues") or inner.get("function") in (
+            *COMPARED,
+            "floor",
+            "ceil",
+            "round",
+            "isMissing",
+            "isNotMissing",
+        )
+        if kind == "integer" and not whole:
+            raise CannotImport(f"The derived field {name!r} makes an integer of a number, which is not read.")
+        if kind != "float":
+            return replace(made, single=False, spelled="string")
+        tensor = self.graph.cast(self.graph.cast(made.tensor, "float32"), "float64")
+        return replace(made, tensor=tensor, single=True, spelled="string")
+
+    def value(  # noqa: PLR0911 - one case an expression
+        self, element: Element, name: str, *, numbers: bool = False
+    ) -> Field:
+        """The value of an expression; `numbers` where the words of a table are to be numbers."""
+        if len(self.graph.nodes) > MOST_STEPS:
+            raise CannotImport(f"The PMML file's expressions take more than {MOST_STEPS:,} steps.")
         match element.tag:
             case "FieldRef":
                 return self.field(needed(element, "field"), element)
             case "Constant":
-                return self._number(self.graph.constant(real(element.text or "")), name, ())
+                return self._constant(element, name)
             case "NormContinuous":
                 return self._norm_continuous(element, name)
             case "NormDiscrete":
                 return self._norm_discrete(element, name)
             case "Discretize":
-                return self._discretize(element, name)
+                return self._discretize(element, name, numbers or element.get("dataType") in NUMBERS)
             case "MapValues":
-                return self._map_values(element, name)
+                return map_values(self.graph, self.field, element, name, numbers or element.get("dataType") in NUMBERS)
             case "Apply":
                 return self._apply(element, name)
         raise CannotImport(f"{element.tag} of the PMML file (in {name!r}) is not read.")
 
     def field(self, name: str, element: Element | None = None) -> Field:
+        """A field, with what a FieldRef says of its missing values."""
         if name not in self.scope:
             raise CannotImport(f"The PMML file refers to the field {name!r}, which is not there.")
-        if element is not None and element.get("mapMissingTo") is not None:
-            raise CannotImport(f"mapMissingTo at a FieldRef of the PMML file (to {name!r}) is not read.")
-        return self.scope[name]
+        made = self.scope[name]
+        instead = None if element is None else element.get("mapMissingTo")
+        if instead is None:
+            return made
+        if made.kind == "code":
+            made = made if made.code(instead) >= 0 else replace(made, values=(*made.values, instead))
+        value = made.code(instead) if made.kind == "code" else made.threshold(instead)
+        gone = self.graph.add("IsNaN", made.tensor)
+        tensor = self.graph.add("Where", gone, self.graph.constant(value), made.tensor)
+        return replace(made, tensor=tensor, missing=False)
 
     def _number(self, tensor: str, name: str, of: tuple[Field, ...], *, missing: bool | None = None) -> Field:
         sources = frozenset().union(*(each.sources for each in of))
         absent = any(each.missing for each in of) if missing is None else missing
         return Field(name, tensor, "number", missing=absent, sources=sources)
+
+    def _truth(self, tensor: str, name: str, of: tuple[Field, ...], *, missing: bool | None = None) -> Field:
+        return replace(self._number(tensor, name, of, missing=missing), spelled="boolean")
 
     def _numeric(self, name: str) -> Field:
         made = self.field(name)
@@ -94,11 +124,26 @@ class Expressions:
             raise CannotImport(f"The categories of {name!r} are used as numbers in the PMML file, which is not read.")
         return made
 
+    def _constant(self, element: Element, name: str) -> Field:
+        text, kind = element.text or "", element.get("dataType")
+        if element.get("missing") == "true":
+            return self._number(self.graph.constant(np.nan), name, (), missing=True)
+        if kind == "boolean":
+            value = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}.get(text.strip().lower())
+            if value is None:
+                raise CannotImport(f"A Constant of the PMML file (in {name!r}) is {text!r}, and no boolean.")
+            return self._truth(self.graph.constant([[value]]), name, ())
+        if kind in NUMBERS or (kind is None and _is_number(text)):
+            return self._number(self.graph.constant([[real(text)]]), name, ())
+        if kind not in (None, "string"):
+            raise CannotImport(f"A Constant of type {kind} of the PMML file (in {name!r}) is not read.")
+        return Field(name, self.graph.constant([[0.0]]), "code", (text,), closed=True, missing=False)
+
+    # Normalization.
+
     def _norm_continuous(self, element: Element, name: str) -> Field:
         graph, made = self.graph, self._numeric(needed(element, "field"))
-        points = [(number(p, "orig"), number(p, "norm")) for p in element.findall("LinearNorm")]
-        if len(points) < 2 or any(a[0] >= b[0] for a, b in pairwise(points)):
-            raise CannotImport(f"NormContinuous of {made.name!r} in the PMML file needs two points or more, in order.")
+        points = line_points(element)
         outliers = element.get("outliers", "asIs")
         x = made.tensor
         found = ""
@@ -119,17 +164,16 @@ class Expressions:
             found = graph.add("Where", under, graph.constant(ends[0]), found)
             found = graph.add("Where", over, graph.constant(ends[1]), found)
         tensor, absent = self._instead(found, made, element)
-        return self._number(tensor, name, (made,), missing=missing and absent)
+        return self._number(tensor, name, (made,), missing=(missing and absent) or outliers == "asMissingValues")
 
     def _instead(self, tensor: str, made: Field, element: Element) -> tuple[str, bool]:
         """The tensor with mapMissingTo where the field is missing; and whether it may still be missing."""
         value = element.get("mapMissingTo")
+        gone = self.graph.add("IsNaN", made.tensor)
         if value is None:
-            gone = self.graph.add("IsNaN", made.tensor)
             if made.missing:
                 tensor = self.graph.add("Where", gone, self.graph.constant(np.nan), tensor)
             return tensor, True
-        gone = self.graph.add("IsNaN", made.tensor)
         return self.graph.add("Where", gone, self.graph.constant(real(value)), tensor), False
 
     def _norm_discrete(self, element: Element, name: str) -> Field:
@@ -140,13 +184,12 @@ class Expressions:
         tensor, absent = self._instead(same, made, element)
         return self._number(tensor, name, (made,), missing=made.missing and absent)
 
-    def _discretize(self, element: Element, name: str) -> Field:
+    def _discretize(self, element: Element, name: str, numbers: bool) -> Field:
         graph, made = self.graph, self._numeric(needed(element, "field"))
         bins = element.findall("DiscretizeBin")
         words = [needed(each, "binValue") for each in bins]
         default, instead = element.get("defaultValue"), element.get("mapMissingTo")
         extra = [word for word in (default, instead) if word is not None]
-        numbers = element.get("dataType") in ("double", "float", "integer")
         values = () if numbers else tuple(dict.fromkeys([*words, *extra]))
 
         def at(word: str | None) -> str:
@@ -155,109 +198,161 @@ class Expressions:
 
         found = at(default)
         for each, word in reversed(list(zip(bins, words, strict=True))):
-            interval = each.find("Interval")
-            if interval is None:
-                raise CannotImport(f"A bin of {name!r} in the PMML file has no Interval.")
-            closure = needed(interval, "closure")
-            tests = []
-            if interval.get("leftMargin") is not None:
-                op = "Greater" if closure.startswith("open") else "GreaterOrEqual"
-                tests.append(graph.add(op, made.tensor, graph.constant(number(interval, "leftMargin"))))
-            if interval.get("rightMargin") is not None:
-                op = "Less" if closure.endswith("Open") else "LessOrEqual"
-                tests.append(graph.add(op, made.tensor, graph.constant(number(interval, "rightMargin"))))
-            if not tests:
-                raise CannotImport(f"A bin of {name!r} in the PMML file has no margin.")
-            inside = tests[0] if len(tests) == 1 else graph.add("And", *tests)
-            found = graph.add("Where", inside, at(word), found)
+            found = graph.add("Where", self._inside(each, made, name), at(word), found)
         found = graph.add("Where", graph.add("IsNaN", made.tensor), at(instead), found)
         absent = default is None or (made.missing and instead is None)
         return Field(
             name, found, "number" if numbers else "code", values, closed=True, missing=absent, sources=made.sources
         )
 
-    def _map_values(self, element: Element, name: str) -> Field:
-        graph = self.graph
-        pairs = element.findall("FieldColumnPair")
-        table = element.find("InlineTable")
-        if len(pairs) != 1 or table is None:
-            raise CannotImport(f"MapValues of the PMML file (in {name!r}) is read with one field and an InlineTable.")
-        made, column, output = (
-            self.field(needed(pairs[0], "field")),
-            needed(pairs[0], "column"),
-            needed(element, "outputColumn"),
-        )
-        if made.kind != "code":
-            raise CannotImport(f"MapValues of the PMML file (in {name!r}) is read for categories.")
-        rows = [{cell.tag.rpartition(" ")[2]: cell.text or "" for cell in row} for row in table.findall("row")]
-        default, instead = element.get("defaultValue"), element.get("mapMissingTo")
-        words = [row[output] for row in rows]
-        numbers = element.get("dataType") in ("double", "float", "integer")
-        values = () if numbers else tuple(dict.fromkeys([*words, *(w for w in (default, instead) if w is not None)]))
+    def _inside(self, each: Element, made: Field, name: str) -> str:
+        graph, interval = self.graph, each.find("Interval")
+        if interval is None:
+            raise CannotImport(f"A bin of {name!r} in the PMML file has no Interval.")
+        closure = needed(interval, "closure")
+        tests = []
+        if interval.get("leftMargin") is not None:
+            op = "Greater" if closure.startswith("open") else "GreaterOrEqual"
+            tests.append(graph.add(op, made.tensor, graph.constant(number(interval, "leftMargin"))))
+        if interval.get("rightMargin") is not None:
+            op = "Less" if closure.endswith("Open") else "LessOrEqual"
+            tests.append(graph.add(op, made.tensor, graph.constant(number(interval, "rightMargin"))))
+        if not tests:
+            raise CannotImport(f"A bin of {name!r} in the PMML file has no margin.")
+        return tests[0] if len(tests) == 1 else graph.add("And", *tests)
 
-        def at(word: str | None) -> float:
-            return np.nan if word is None else real(word) if numbers else float(values.index(word))
+    # Functions.
 
-        known = {made.code(row[column]): at(row[output]) for row in reversed(rows)}
-        lookup = [known.get(float(code), at(default)) for code in range(len(made.values))] + [at(default), at(instead)]
-        size = len(made.values)
-        place = graph.add(
-            "Where", graph.add("Less", made.tensor, graph.constant(0.0)), graph.constant(float(size)), made.tensor
-        )
-        place = graph.add("Where", graph.add("IsNaN", made.tensor), graph.constant(float(size + 1)), place)
-        found = graph.add("Gather", graph.constant(lookup), graph.cast(place, "int64"), axis=0)
-        absent = (made.missing and instead is None) or any(np.isnan(lookup[: size if made.closed else size + 1]))
-        return Field(
-            name, found, "number" if numbers else "code", values, closed=True, missing=absent, sources=made.sources
-        )
-
-    def _apply(self, element: Element, name: str) -> Field:  # noqa: PLR0911 - one case a kind of function
+    def _apply(self, element: Element, name: str) -> Field:
         graph, function = self.graph, needed(element, "function")
-        if element.get("mapMissingTo") is not None or element.get("defaultValue") is not None:
-            raise CannotImport(f"mapMissingTo and defaultValue of Apply in the PMML file (in {name!r}) are not read.")
         inner = list(parts(element))
-        if function in ("equal", "notEqual") and inner[1].tag == "Constant" and inner[0].tag == "FieldRef":
-            made = self.field(needed(inner[0], "field"), inner[0])
-            text = inner[1].text or ""
+        if function in self.functions:
+            made = self._called(function, inner, name)
+            given = [self.value(each, name) for each in inner] if element.get("mapMissingTo") is not None else []
+        elif function in ("isIn", "isNotIn") or (function in ("equal", "notEqual") and _of_field(inner)):
+            made, given = self._same(function, inner, name)
+        else:
+            given = [self.value(each, name) for each in inner]
+            made = self._computed(function, inner, tuple(given), name)
+        instead, default = element.get("mapMissingTo"), element.get("defaultValue")
+        if (instead is None and default is None) or not made.missing:
+            return made
+        if made.kind == "code":
+            raise CannotImport(f"mapMissingTo and defaultValue of a text in the PMML file (in {name!r}) are not read.")
+        tensor, missing = made.tensor, True
+        if default is not None:
+            gone = graph.add("IsNaN", tensor)
+            tensor, missing = graph.add("Where", gone, graph.constant(_worth(default)), tensor), False
+        if instead is not None:
+            for each in given:
+                if each.missing:
+                    gone = graph.add("IsNaN", each.tensor)
+                    tensor = graph.add("Where", gone, graph.constant(_worth(instead)), tensor)
+        return replace(made, tensor=tensor, missing=missing)
+
+    def _called(self, function: str, inner: list[Element], name: str) -> Field:
+        """What one of the file's own functions makes of its arguments."""
+        defined = self.functions[function]
+        names = [needed(each, "name") for each in defined.findall("ParameterField")]
+        body = next(parts(defined, "ParameterField"), None)
+        if body is None or len(names) != len(inner):
+            raise CannotImport(
+                f"The function {function!r} of the PMML file takes {len(names)} and is given {len(inner)}."
+            )
+        if function in self.inside:
+            raise CannotImport(f"The function {function!r} of the PMML file calls itself.")
+        given = {each: self.value(element, name) for each, element in zip(names, inner, strict=True)}
+        made = Expressions(self.graph, given, self.functions, (*self.inside, function)).value(body, name)
+        return replace(made, sources=made.sources.union(*(each.sources for each in given.values())))
+
+    def _same(self, function: str, inner: list[Element], name: str) -> tuple[Field, list[Field]]:
+        """Whether a field has a value, or one of some."""
+        graph, made = self.graph, self.value(inner[0], name)
+        found = ""
+        for each in inner[1:]:
+            if each.tag != "Constant":
+                raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is read with constants.")
+            text = each.text or ""
             value = made.code(text) if made.kind == "code" else made.threshold(text)
             same = graph.add("Equal", made.tensor, graph.constant(value))
-            same = graph.add("Not", same) if function == "notEqual" else same
-            return self._number(self._where_present(graph.cast(same, "float64"), (made,)), name, (made,))
-        given = tuple(self.value(each, name) for each in inner)
-        if function in ("isMissing", "isNotMissing"):
+            found = graph.add("Or", found, same) if found else same
+        if not found:
+            raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is given nothing to compare.")
+        found = graph.add("Not", found) if function in ("notEqual", "isNotIn") else found
+        return self._truth(self._where_present(graph.cast(found, "float64"), (made,)), name, (made,)), [made]
+
+    def _computed(self, function: str, inner: list[Element], given: tuple[Field, ...], name: str) -> Field:
+        graph = self.graph
+        if function in ("isMissing", "isNotMissing") and len(given) == 1:
             gone = graph.add("IsNaN", given[0].tensor)
             gone = graph.add("Not", gone) if function == "isNotMissing" else gone
-            return self._number(graph.cast(gone, "float64"), name, given, missing=False)
-        if any(each.kind != "number" for each in given):
-            raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is read for numbers.")
-        tensors = [each.tensor for each in given]
-        if function in _TWO and len(given) == 2:
-            return self._number(graph.add(_TWO[function], *tensors), name, given)
-        if function in _ONE and len(given) == 1:
-            return self._number(graph.add(_ONE[function], *tensors), name, given)
-        if function in _COMPARED and len(given) == 2:
-            found = graph.cast(graph.add(_COMPARED[function], *tensors), "float64")
-            return self._number(self._where_present(found, given), name, given)
-        if function in ("and", "or", "not") and not any(each.missing for each in given):
-            tests = [graph.add("Greater", each, graph.constant(0.5)) for each in tensors]
-            found = tests[0]
-            if function == "not":
-                found = graph.add("Not", found)
-            for each in tests[1:]:
-                found = graph.add("And" if function == "and" else "Or", found, each)
-            return self._number(graph.cast(found, "float64"), name, given)
+            return self._truth(graph.cast(gone, "float64"), name, given, missing=False)
         if function == "if" and len(given) in (2, 3):
             return self._if(inner, given, name)
+        if any(each.kind != "number" for each in given):
+            raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is not read for texts.")
+        tensors = [each.tensor for each in given]
+        if function in NUMERIC and NUMERIC[function][0] == len(given):
+            missing = True if function in ("/", "ln", "log10", "ln1p", "sqrt", "pow", "modulo") else None
+            found = NUMERIC[function][1](graph, tensors)
+            return self._number(found, name, given, missing=missing and any(each.missing for each in given))
+        if function in LISTED and given:
+            missing = all(each.missing for each in given)
+            return self._number(over_list(graph, function, tensors), name, given, missing=missing)
+        if function in COMPARED and len(given) == 2:
+            test = graph.add(COMPARED[function], *tensors)
+            test = graph.add("Not", test) if function == "notEqual" else test
+            return self._truth(self._where_present(graph.cast(test, "float64"), given), name, given)
+        if function in LOGICAL and (len(given) == 1) is (function == "not"):
+            return self._logical(function, given, name)
         raise CannotImport(f"The function {function!r} of the PMML file (in {name!r}) is not read.")
 
+    def _logical(self, function: str, given: tuple[Field, ...], name: str) -> Field:
+        """In Kleene's logic: what is missing may be either."""
+        graph, one = self.graph, self.graph.constant(1.0)
+        if function == "not":
+            return self._truth(graph.add("Sub", one, given[0].tensor), name, given)
+        # With a half for what is missing, "and" is the least and "or" the greatest of the numbers.
+        half, found = graph.constant(0.5), ""
+        for each in given:
+            level = (
+                graph.add("Where", graph.add("IsNaN", each.tensor), half, each.tensor) if each.missing else each.tensor
+            )
+            found = graph.add("Min" if function == "and" else "Max", found, level) if found else level
+        if any(each.missing for each in given):
+            found = graph.add("Where", graph.add("Equal", found, half), graph.constant(np.nan), found)
+        return self._truth(found, name, given)
+
     def _if(self, inner: list[Element], given: tuple[Field, ...], name: str) -> Field:
-        graph, tensors = self.graph, [each.tensor for each in given]
-        otherwise = tensors[2] if len(given) == 3 else graph.constant(np.nan)
-        chosen = graph.add("Where", graph.add("Greater", tensors[0], graph.constant(0.5)), tensors[1], otherwise)
+        graph, chosen = self.graph, list(given[1:])
+        if any(each.kind == "code" for each in chosen):
+            chosen = self._spelled_alike(chosen, name)
+        otherwise = chosen[1].tensor if len(chosen) == 2 else graph.constant(np.nan)
+        test = graph.add("Greater", given[0].tensor, graph.constant(0.5))
+        found = graph.add("Where", test, chosen[0].tensor, otherwise)
         missing = len(given) == 2 or any(each.missing for each in given)
         if len(given) == 3 and _replaces_missing(inner):
             missing = given[1].missing
-        return self._number(self._where_present(chosen, given[:1]), name, given, missing=missing)
+        made = self._number(self._where_present(found, given[:1]), name, given, missing=missing)
+        if chosen[0].kind == "code":
+            return replace(made, kind="code", values=chosen[0].values, closed=all(each.closed for each in chosen))
+        return made
+
+    def _spelled_alike(self, given: Sequence[Field], name: str) -> list[Field]:
+        """Texts with codes of one list."""
+        if any(each.kind != "code" for each in given):
+            raise CannotImport(f"An 'if' of the PMML file (in {name!r}) gives a text or a number, which is not read.")
+        values = tuple(dict.fromkeys(value for each in given for value in each.values))
+        made = []
+        for each in given:
+            codes = self.graph.constant([float(values.index(value)) for value in each.values])
+            place = self.graph.add("Max", each.tensor, self.graph.constant(0.0))
+            place = self.graph.add("Where", self.graph.add("IsNaN", each.tensor), self.graph.constant(0.0), place)
+            found = self.graph.add("Gather", codes, self.graph.cast(place, "int64"), axis=0)
+            known = self.graph.add("GreaterOrEqual", each.tensor, self.graph.constant(0.0))
+            found = self.graph.add("Where", known, found, each.tensor)
+            made.append(replace(each, tensor=found, values=values))
+        return made
 
     def _where_present(self, tensor: str, given: tuple[Field, ...]) -> str:
         for each in given:
@@ -265,6 +360,33 @@ class Expressions:
                 gone = self.graph.add("IsNaN", each.tensor)
                 tensor = self.graph.add("Where", gone, self.graph.constant(np.nan), tensor)
         return tensor
+
+
+def line_points(element: Element) -> list[tuple[float, float]]:
+    """The points (original, normed) of a NormContinuous, in order."""
+    points = [(number(p, "orig"), number(p, "norm")) for p in element.findall("LinearNorm")]
+    if len(points) < 2 or any(a[0] >= b[0] for a, b in pairwise(points)):
+        raise CannotImport(
+            f"NormContinuous of {element.get('field')!r} in the PMML file needs two points or more, in order."
+        )
+    return points
+
+
+def _of_field(inner: list[Element]) -> bool:
+    return len(inner) == 2 and inner[0].tag == "FieldRef" and inner[1].tag == "Constant"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _worth(text: str) -> float:
+    """A number, or a boolean as one."""
+    return {"true": 1.0, "false": 0.0}[text.lower()] if text.lower() in ("true", "false") else real(text)
 
 
 def _replaces_missing(inner: list[Element]) -> bool:

@@ -14,6 +14,9 @@ from mainstay.models.formats.graph import Graph
 from mainstay.models.formats.pmml.document import array, needed, number, real
 from mainstay.models.signature import UNSEEN, Column
 
+FEATURES = "features"
+"""The input of the graph: the columns side by side."""
+_NAMING = ("field", "name", "predictorName", "fieldName")
 _NUMBERS = ("integer", "float", "double")
 
 
@@ -92,7 +95,7 @@ class Inputs:
         self.columns: list[Column] = []
         self.fields: dict[str, Field] = {}
         mentioned = _mentioned(root)
-        features = graph.features("features", len(active), "float64").name
+        features = graph.features(FEATURES, len(active), "float64").name
         for place, entry in enumerate(active):
             name = needed(entry, "name")
             tensor = graph.add("Gather", features, graph.constant([place], np.int64), axis=1)
@@ -152,6 +155,8 @@ class Inputs:
             )
             tensor, absent = graph.add("Where", outside, graph.constant(np.nan), tensor), True
         for value in _missing(data):
+            if value.lower() == "nan":
+                continue  # a missing number is that already
             same = graph.add("Equal", tensor, graph.constant(real(value)))
             tensor, absent = graph.add("Where", same, graph.constant(np.nan), tensor), True
         span = (low, high) if np.isfinite([low, high]).all() else (None, None)
@@ -269,20 +274,38 @@ def _mentioned(root: Element) -> dict[str, tuple[str, ...]]:
     """Every value that a file compares a field with."""
     found: dict[str, set[str]] = {}
     for element in root.iter():
-        name = element.get("field") or element.get("name") or element.get("predictorName")
-        if element.tag in ("SimplePredicate", "NormDiscrete", "CategoricalPredictor", "PPCell") and name:
-            if element.get("value") is not None:
-                found.setdefault(name, set()).add(element.get("value") or "")
-        elif element.tag == "SimpleSetPredicate" and name:
-            for child in element.findall("Array"):
-                found.setdefault(name, set()).update(array(child))
-        elif element.tag == "MapValues":
+        named = element.find("FieldRef") if element.tag == "Apply" else element
+        keys = () if named is None else (named.get(key) for key in _NAMING)
+        name = next((key for key in keys if key), "")
+        found.setdefault(name, set()).update(_values_of(element))
+        if element.tag == "MapValues":
             for pair in element.findall("FieldColumnPair"):
-                column = pair.get("column") or ""
-                for row in element.iter("row"):
-                    cell = next((c for c in row if c.tag.rpartition(" ")[2] == column), None)
-                    if cell is not None:
-                        found.setdefault(pair.get("field") or "", set()).add(cell.text or "")
-        if element.tag == "MiningField" and name and element.get("missingValueReplacement"):
-            found.setdefault(name, set()).add(element.get("missingValueReplacement") or "")
-    return {name: tuple(sorted(values)) for name, values in found.items()}
+                cells = _column(element, (pair.get("column") or "").rpartition(":")[2])
+                found.setdefault(pair.get("field") or "", set()).update(cells)
+    return {name: tuple(sorted(values)) for name, values in found.items() if values}
+
+
+def _values_of(element: Element) -> list[str]:
+    """The values that an element names of its own field."""
+    found: list[str | None] = []
+    match element.tag:
+        case "SimplePredicate" | "NormDiscrete" | "CategoricalPredictor" | "PPCell":
+            found = [element.get("value")]
+        case "MiningField":
+            found = [element.get("missingValueReplacement") or None]
+        case "BayesInput":
+            found = [pair.get("value") for pair in element.findall("PairCounts")]
+        case "Predictor":
+            found = [each.get("value") for each in element.findall("Categories/Category")]
+        case "SimpleSetPredicate":
+            found = [word for child in element.findall("Array") for word in array(child)]
+        case "Apply":
+            # What a field is compared with: equal, notEqual, isIn, isNotIn.
+            found = [each.text or "" for each in element.findall("Constant")]
+    return [value for value in found if value is not None]
+
+
+def _column(table: Element, name: str) -> list[str]:
+    """The cells of one column of a table."""
+    rows = [{cell.tag.rpartition(" ")[2]: cell.text or "" for cell in row} for row in table.iter("row")]
+    return [row[name] for row in rows if name in row]
