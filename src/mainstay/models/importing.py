@@ -9,7 +9,7 @@ from typing import cast
 from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
 
 _HERE = "mainstay.models.formats.foreign"
-MODULES = ("native_folder", "pmml_file", "xgboost_file", "lightgbm_file", "catboost_file", "onnx_file")
+MODULES = ("native_folder", "mlflow_folder", "pmml_file", "xgboost_file", "lightgbm_file", "catboost_file", "onnx_file")
 """In the order in which they are asked whether a file is theirs."""
 _HEAD = 4096
 _CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")

@@ -15,7 +15,7 @@ from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.package import Package
 from mainstay.operations.registries import opened
 
-ExportFormat = Literal["onnx", "pmml", "native"]
+ExportFormat = Literal["onnx", "pmml", "mlflow", "native"]
 
 
 class ExportedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,8 @@ class ExportedVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export(folder: Path, ref: str, *, kind: str, output: Path) -> ExportedVersion:
-    """Writes a version as ONNX or PMML (a file), or as it is (a folder that `mainstay import` takes back).
+    """Writes a version as ONNX or PMML (a file), for MLflow (a folder), or as it is (a folder that `mainstay import`
+    takes back).
 
     What is at `output` already is never touched. A file or folder appears there whole, or not at all.
 
@@ -67,6 +68,12 @@ def _pmml(package: Package) -> bytes:
     return pmml_of(package)
 
 
+def _mlflow(package: Package) -> dict[str, bytes]:
+    from mainstay.models.formats.mlflow_export import mlflow_of  # noqa: PLC0415 - as above
+
+    return mlflow_of(package)
+
+
 def _native(package: Package) -> dict[str, bytes]:
     from mainstay.models.formats.foreign.native_folder import written  # noqa: PLC0415 - as above
 
@@ -76,6 +83,7 @@ def _native(package: Package) -> dict[str, bytes]:
 _WRITERS: Mapping[str, Callable[[Package], bytes | dict[str, bytes]]] = {
     "onnx": _onnx,
     "pmml": _pmml,
+    "mlflow": _mlflow,
     "native": _native,
 }
 
@@ -96,6 +104,7 @@ def _put_all(path: Path, files: Mapping[str, bytes]) -> None:
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         for name, data in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             (draft / name).write_bytes(data)
         draft.chmod(0o755)
         draft.rename(path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @app.command("import")
 def import_model(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A model's file, or a folder that export wrote.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A model's file, or a folder of MLflow or export.")],
     *,
     name: Annotated[str, typer.Option("--name", help="Name of the model.")],
     columns: Annotated[
@@ -49,7 +49,7 @@ def import_model(
     positive: Annotated[str | None, typer.Option("--positive", help="For two classes: the one to find.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a model that another program wrote: ONNX, PMML, XGBoost, LightGBM, CatBoost, or a folder of export.
+    """Register a model of another program: ONNX, PMML, XGBoost, LightGBM, CatBoost, MLflow, or a folder of export.
 
     Nothing in the file is run as code. What is not evaluated has passed no gate, and is deployed by an override alone.
 
@@ -80,11 +80,11 @@ def import_model(
 def export_version(
     version: Ref,
     *,
-    kind: Annotated[str, typer.Option("--format", help="onnx, pmml or native.")],
-    output: Annotated[Path, typer.Option("--output", help="The file (native: the folder) to write; not there yet.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx, pmml, mlflow or native.")],
+    output: Annotated[Path, typer.Option("--output", help="The file (mlflow, native: the folder) to write.")],
     as_json: Json = False,
 ) -> None:
-    """Write VERSION for other programs: one ONNX or PMML file with raw columns, or the version's own files.
+    """Write VERSION for other programs: an ONNX or PMML file with raw columns, a folder for MLflow, or its own files.
 
     Example: mainstay export credit:1 --format pmml --output credit.pmml
     """

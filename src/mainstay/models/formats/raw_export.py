@@ -66,7 +66,11 @@ def _labelled(model: onnx.ModelProto, signature: Signature, decision: Decision |
     """Adds the output `label` to a classifier, as the package decides."""
     graph = model.graph
     outputs = {entry.name: entry for entry in graph.output}
-    if signature.task == "regression" or "probabilities" not in outputs or (decision is None and "label" in outputs):
+    if (
+        signature.task in ("regression", "general")
+        or "probabilities" not in outputs
+        or (decision is None and "label" in outputs)
+    ):
         return
     if "label" in outputs:
         raise CannotExport("The model decides by itself and its package decides otherwise: export it natively.")
@@ -127,7 +131,7 @@ def _asked(graph: bytes, package: Package) -> Answers:
     rows, signature = package.golden.rows, package.signature
     cells = Reader(signature).rows(rows)
     types = {entry.name: entry.type for entry in session.get_inputs()}
-    feeds: dict[str, Any] = {}
+    feeds: dict[str, Any] = dict(cells.tensors)
     for index, column in enumerate(signature.inputs):
         if column.name not in types:
             continue
@@ -139,6 +143,8 @@ def _asked(graph: bytes, package: Package) -> Answers:
             feeds[column.name] = cells.numbers[:, [index]].astype(kinds.get(types[column.name], "float64"))
     names = [entry.name for entry in session.get_outputs()]
     found = dict(zip(names, session.run(names, feeds), strict=True))
+    if signature.outputs:
+        return Answers(outputs=found)
     values = found.get("value")
     return Answers(
         values=None if values is None else np.asarray(values, dtype=np.float64).reshape(-1),
