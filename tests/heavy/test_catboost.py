@@ -184,3 +184,15 @@ def test_a_served_file_answers_over_http_as_catboost(table, tmp_path):
     np.testing.assert_array_equal(found, model.predict_proba(table.head(40)))
     assert said["prediction"] == model.predict(table.head(40)).tolist()
     assert (refused.status_code, "'code'" in refused.json()["error"]) == (400, True)
+
+
+def test_a_plain_catboost_is_registered_as_its_estimators_are(table):
+    X = table[["a", "b", "code"]]
+    model = catboost.CatBoost({**QUIET, "loss_function": "MultiClass"}).fit(X, target(table, "multiclass"))
+    served = Model.load(draft_of(model, X).draft.package())
+    assert served.signature.labels == (0, 1, 2)
+    np.testing.assert_allclose(served.predict_proba(X), model.predict(X, prediction_type="Probability"), atol=1e-12)
+    with_shops = catboost.CatBoost({**QUIET, "loss_function": "RMSE", "cat_features": ["shop", "code"]})
+    built = draft_of(with_shops.fit(table, target(table, "regression")), table)
+    assert built.format == "catboost"
+    np.testing.assert_array_equal(Model.load(built.draft.package()).predict(table), with_shops.predict(table))

@@ -20,6 +20,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.encoder import Encoder, compiled
 from mainstay.models.formats import skops
 from mainstay.models.formats.export import Exported, to_onnx
+from mainstay.models.formats.faces import behind
 from mainstay.models.formats.frames import FRAME, FrameSpec
 from mainstay.models.formats.native import native_answers
 from mainstay.models.formats.own_files import own_file_of
@@ -181,7 +182,7 @@ def _kept(estimator: Any, frame: FrameSpec | None) -> Kept:
     table = {} if frame is None else {FRAME: encoded(frame)}
     own = own_file_of(estimator)
     if own is not None and (frame is None or own.TAKES_TABLES):
-        return Kept(own.FORMAT, own.FILE, {own.FILE: own.save(estimator), **table})
+        return Kept(own.FORMAT, own.FILE, {own.FILE: own.save(behind(estimator)), **table})
     data = skops.save(estimator)
     return Kept("skops", skops.FILE, {skops.FILE: data, **table}, skops.untrusted(data))
 

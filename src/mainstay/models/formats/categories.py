@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from mainstay.models.formats.catboost import takes_more_than_numbers
+from mainstay.models.formats.faces import Face, behind
 from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, Table
 
 
@@ -28,8 +29,8 @@ def coded_categories(estimator: Any, lanes: list[Lane], facts: Facts) -> tuple[l
     Raises:
         CannotTranscribe: the estimator's way with them is its library's own.
     """
-    family = type(estimator).__module__.partition(".")[0]
-    if family == "catboost" and takes_more_than_numbers(estimator):
+    family = type(behind(estimator)).__module__.partition(".")[0]
+    if family == "catboost" and takes_more_than_numbers(behind(estimator)):
         raise CannotTranscribe("CatBoost hashes categories and texts itself, which no other program does")
     if not any(lane.raw for lane in lanes):
         return lanes, estimator
@@ -37,7 +38,8 @@ def coded_categories(estimator: Any, lanes: list[Lane], facts: Facts) -> tuple[l
         lanes, estimator = _hist_gradient_boosting(estimator, lanes)
     elif family == "lightgbm":
         # A list for each column of categories, in the order of the table.
-        listed = iter(estimator.booster_.pandas_categorical or ())
+        booster = behind(estimator)
+        listed = iter(getattr(booster, "booster_", booster).pandas_categorical or ())
         lanes = [_coded(lane, next(listed)) if lane.raw else lane for lane in lanes]
     elif family == "xgboost":
         lanes, estimator = _xgboost(estimator, lanes)
@@ -54,12 +56,16 @@ def _coded(lane: Lane, categories: Sequence[Any]) -> Lane:
 
 
 def _xgboost(estimator: Any, lanes: list[Lane]) -> tuple[list[Lane], Any]:
-    listed, bare_booster = xgboost_categories(estimator.get_booster())
+    booster = behind(estimator)
+    listed, bare_booster = xgboost_categories(booster.get_booster() if hasattr(booster, "get_booster") else booster)
     found = [
         _coded(lane, values) if lane.raw and values is not None else lane
         for lane, values in zip(lanes, listed, strict=True)
     ]
     bare = copy.copy(estimator)
+    if isinstance(bare, Face):
+        bare.booster = bare_booster
+        return found, bare
     bare._Booster = bare_booster  # noqa: SLF001 - there is no public way to hand an estimator its booster
     return found, bare
 

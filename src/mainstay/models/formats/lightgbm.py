@@ -55,6 +55,17 @@ def write(graph: Graph, features: Features, estimator: Any) -> Scores:
     return _answer(graph, raw, text, classifier=hasattr(estimator, "classes_"), booster=booster is estimator)
 
 
+def classes_of(booster: Any) -> int:
+    """How many classes a Booster tells apart; 0 for one that gives values."""
+    fields = dict(line.split("=", 1) for line in _top(booster.model_to_string()) if "=" in line)
+    objective = fields.get("objective", "").split(" ")[0]
+    return 0 if objective not in _CLASSES else 2 if objective == "binary" else int(fields["num_class"])
+
+
+def _top(text: str) -> list[str]:
+    return text.split("\nTree=", 1)[0].splitlines()
+
+
 def _answer(graph: Graph, raw: str, text: _Text, *, classifier: bool, booster: bool) -> Scores:
     classes = text.objective in _CLASSES
     if classifier is not classes and not booster:

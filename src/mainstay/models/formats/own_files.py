@@ -8,6 +8,7 @@ its own version (or a person's own shell), never a worker that answers for other
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, cast
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
+from mainstay.models.formats.faces import behind
 from mainstay.models.formats.frames import FRAME, FrameSpec, frame_of, native
 from mainstay.models.package import Package, PackageCorrupt
 from mainstay.models.signature import Cells, InputError, Signature
@@ -45,12 +47,19 @@ class OwnFile(Protocol):
 
 def own_file_of(estimator: Any) -> OwnFile | None:
     """The module that keeps an estimator; None where none does."""
-    kind = type(estimator)
+    kind = type(behind(estimator))
     family = kind.__module__.partition(".")[0]
     if family not in MODULES:
         return None
     module = cast("OwnFile", importlib.import_module(f"{_HERE}.{MODULES[family]}"))
     return module if kind.__name__ in module.KINDS else None
+
+
+def label_only(booster: Any) -> bool:
+    """Whether a booster names the class of a row and no probability: XGBoost with multi:softmax."""
+    if not type(booster).__module__.startswith("xgboost."):
+        return False
+    return bool(json.loads(booster.save_config())["learner"]["objective"]["name"] == "multi:softmax")
 
 
 class OwnFileRunner:

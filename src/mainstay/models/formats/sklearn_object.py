@@ -20,6 +20,7 @@ from mainstay.errors import CheckFailed
 from mainstay.models.answers import Answers
 from mainstay.models.formats import skops
 from mainstay.models.formats.export import Exported, to_onnx
+from mainstay.models.formats.faces import behind
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.formats.frames import Taken, as_categories, cells_of, frame_of, native, retaken, same, take
 from mainstay.models.formats.lanes import CannotTranscribe
@@ -104,9 +105,10 @@ def _built(model: Any, asked: Given) -> Built:
 
 def _as_taken(model: Any, taken: Taken) -> Taken:
     """The table as the model takes it: the columns that CatBoost was told are categories are."""
-    if not type(model).__module__.startswith("catboost."):
+    own = behind(model)
+    if not type(own).__module__.startswith("catboost."):
         return taken
-    return as_categories(taken, [place for place in model.get_cat_feature_indices() if place < len(taken.inputs)])
+    return as_categories(taken, [place for place in own.get_cat_feature_indices() if place < len(taken.inputs)])
 
 
 def _transcribed(given: _Given, found: Transcribed) -> Built:
@@ -206,8 +208,13 @@ def _kind(model: Any) -> tuple[Task, tuple[Label, ...]]:
     classes = model.classes_
     if isinstance(classes, list) or np.ndim(classes) != 1:
         raise CannotRegister(f"{type(model).__name__} answers several targets at once: register one model for each.")
-    labels = tuple(_label(value) for value in np.asarray(classes).tolist())
+    labels = labels_of(classes)
     return ("binary" if len(labels) == 2 else "multiclass"), labels
+
+
+def labels_of(classes: Any) -> tuple[Label, ...]:
+    """The classes of an estimator as labels. Raises CannotRegister for others than texts, integers and booleans."""
+    return tuple(_label(value) for value in np.asarray(classes).tolist())
 
 
 def _label(value: Any) -> Label:

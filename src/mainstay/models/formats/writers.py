@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from mainstay.models.formats.faces import behind
 from mainstay.models.formats.graph import CannotExport, Features, Graph, Precision, Scores
 
 _HERE = "mainstay.models.formats"
@@ -52,7 +53,7 @@ def precision(estimator: Any) -> Precision:
     Raises:
         CannotExport: no module writes such an estimator.
     """
-    return _entry(estimator)[1]
+    return _entry(behind(estimator))[1]
 
 
 def write_estimator(graph: Graph, features: Features, estimator: Any) -> Scores:
@@ -61,6 +62,7 @@ def write_estimator(graph: Graph, features: Features, estimator: Any) -> Scores:
     Raises:
         CannotExport: it cannot be written so that it answers as the estimator does.
     """
+    estimator = behind(estimator)
     module = importlib.import_module(f"{_HERE}.{_entry(estimator)[0]}")
     expected = _width(estimator)
     if expected is not None and expected != features.width:

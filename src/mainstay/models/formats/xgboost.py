@@ -44,6 +44,13 @@ def write(graph: Graph, features: Features, estimator: Any) -> Scores:
     return _answer(graph, raw, objective)
 
 
+def classes_of(learner: dict[str, Any]) -> int:
+    """How many classes a learner of XGBoost's JSON tells apart; 0 for one that gives values."""
+    if learner["objective"]["name"] in ("binary:logistic", "binary:hinge"):
+        return 2
+    return int(learner["learner_model_param"]["num_class"])
+
+
 def _check_release(version: Sequence[int]) -> None:
     if not _FIRST <= tuple(version[:2]) <= _LAST:
         raise CannotExport(

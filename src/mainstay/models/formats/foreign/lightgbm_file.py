@@ -9,10 +9,9 @@ from typing import Any
 from mainstay.errors import MissingExtra
 from mainstay.models.formats.foreign.boosting import MOST, of_booster
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of
+from mainstay.models.formats.lightgbm import classes_of
 
 NAME = "LightGBM"
-_BINARY = ("binary",)
-_MANY = ("multiclass", "multiclassova")
 
 
 def detect(path: Path, head: bytes) -> bool:
@@ -33,12 +32,11 @@ def draft(path: Path, told: Told) -> Imported:
     fields = dict(line.split("=", 1) for line in text.split("\nTree=", 1)[0].splitlines() if "=" in line)
     objective = fields.get("objective", "").split(" ")[0]
     width = booster.num_feature()
-    classes = 2 if objective in _BINARY else int(fields["num_class"]) if objective in _MANY else 0
     built = of_booster(
         booster,
         told=told,
         names=told.names(booster.feature_name(), width),
-        labels=told.classes(range(classes)),
+        labels=told.classes(range(classes_of(booster))),
         predict=booster.predict,
         categories=_categories(text, fields.get("feature_infos", "").split(" ")),
     )

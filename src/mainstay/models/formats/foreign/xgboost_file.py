@@ -13,6 +13,7 @@ from mainstay.errors import MissingExtra
 from mainstay.models.formats.categories import xgboost_categories
 from mainstay.models.formats.foreign.boosting import MOST, of_booster
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of
+from mainstay.models.formats.xgboost import classes_of
 from mainstay.models.signature import Floats
 
 NAME = "XGBoost"
@@ -63,7 +64,7 @@ def draft(path: Path, told: Told) -> Imported:
         booster,
         told=told,
         names=told.names(booster.feature_names or (), width),
-        labels=told.classes(range(_classes(objective, learner))),
+        labels=told.classes(range(classes_of(learner))),
         predict=predict,
         categories=categories,
         closed=True,  # XGBoost refuses what it has not seen
@@ -77,9 +78,3 @@ def _texts(index: int, values: list[Any]) -> tuple[str, ...]:
             f"The categories of feature {index} are neither texts nor whole numbers: train it on texts or on codes."
         )
     return tuple(str(value) for value in values)
-
-
-def _classes(objective: str, learner: dict[str, Any]) -> int:
-    if objective in ("binary:logistic", "binary:hinge"):
-        return 2
-    return int(learner["learner_model_param"]["num_class"])
