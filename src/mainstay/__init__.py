@@ -53,8 +53,8 @@ def register(
     on the test rows, held against its gates, and registered.
 
     Args:
-        model: a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost, CatBoost); a native
-            booster of these; an ONNX model; or the path of a model's file.
+        model: a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost, CatBoost); a
+            native booster of these; an ONNX model; or the path of a model's file.
         name: of the model: a-z, 0-9, "_" and "-".
         X: the table that it was fitted on, n rows: DataFrame, array, or series of texts; of a model that takes
             tensors, an array of all rows, or arrays by the names of its inputs.
