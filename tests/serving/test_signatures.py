@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from live import serving
+from live import serving, until
 from subjects import double
 
 from mainstay.cli.app import run
 from mainstay.models import signing
-from mainstay.models.package import SIGNATURE, encoded
+from mainstay.models.golden import Golden
+from mainstay.models.package import GOLDEN, SIGNATURE, Draft, encoded
 from mainstay.models.signing import BadKey, NotSigned, require
 from mainstay.operations.deploying import deploy
 from mainstay.operations.loading import load
@@ -122,11 +123,51 @@ def test_a_server_refuses_what_is_not_signed_and_says_so(folder: Path) -> None:
         assert "is not signed" in server.settled("double")["double"]
         with server.client() as client:
             assert client.get("/models/double").status_code == 404
-    sign(folder, "double:1", folder / "key.pem")
-    with serving(folder) as server:
+            sign(folder, "double:1", folder / "key.pem")  # is seen without anybody's help
+            until(lambda: client.get("/models/double").status_code == 200)
         assert server.settled("double") == {}
-        with server.client() as client:
-            assert client.get("/models/double").status_code == 200
+
+
+def test_a_running_server_obeys_what_the_operator_writes_and_is_loosened_by_nothing(folder: Path) -> None:
+    mine, other = keygen(folder / "key.pem"), keygen(folder / "other.pem")
+    deploy(folder, "double:1")
+    sign(folder, "double:1", folder / "other.pem")
+    operator = folder / ".mainstay" / "operator.toml"
+    with serving(folder) as server, server.client() as client:
+
+        def status() -> int:
+            return client.get("/models/double").status_code
+
+        assert status() == 200
+        asked(folder, other.public_key)
+        until(lambda: "routed" in server.log.read_text())
+        operator.write_text("require_signed_by = [")  # half written
+        refused = server.add("second", double())
+        until(lambda: f"{refused} is not loaded" in server.log.read_text())
+        assert status() == 200  # it was admitted; what cannot be understood changes nothing for it
+        asked(folder, mine.public_key)
+        until(lambda: status() == 404)
+        operator.unlink()  # does not loosen it
+        until(lambda: "asked for signatures, and does not any more" in server.log.read_text())
+        assert status() == 404
+        asked(folder, mine.public_key)
+        sign(folder, "double:1", folder / "key.pem")
+        until(lambda: status() == 200)
+        assert client.get("/models/second").status_code == 404
+
+
+def test_a_version_that_is_not_signed_leaves_the_one_before_answering_while_that_is_signed(folder: Path) -> None:
+    mine, other = keygen(folder / "key.pem"), keygen(folder / "other.pem")
+    sign(folder, "double:1", folder / "key.pem")
+    asked(folder, mine.public_key)
+    deploy(folder, "double:1")
+    with serving(folder) as server, server.client() as client:
+        golden = encoded(Golden(rows=[{"x": 1.0}], values=[2.0]))
+        server.add("double", Draft({**double().content, GOLDEN: golden}, double().attestations))
+        assert "double:2 is not signed" in server.settled("double")["double"]
+        assert client.get("/models/double").json()["version"] == 1
+        asked(folder, other.public_key)
+        until(lambda: client.get("/models/double").status_code == 404)
 
 
 def test_the_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

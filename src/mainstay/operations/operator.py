@@ -54,6 +54,27 @@ def operator_of(folder: Path) -> Operator:
     return said
 
 
+class Signers:
+    """The keys that the operator asks for, read anew at each call. While it runs, a server that asked once goes on
+    asking: a line that was removed, or a file, is obeyed when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises as `operator_of`."""
+        self._folder = folder
+        self._asked = bool(operator_of(folder).require_signed_by)
+
+    def __call__(self) -> tuple[str, ...]:
+        """None: nobody need have signed a version. Raises BadOperatorFile, BadKey, MissingExtra."""
+        keys = operator_of(self._folder).require_signed_by or ()
+        if self._asked and not keys:
+            raise BadOperatorFile(
+                "The operator's file asked for signatures, and does not any more: start the server again if that is "
+                "meant, or write require_signed_by into it again."
+            )
+        self._asked = bool(keys)
+        return keys
+
+
 def admitted(folder: Path, registry: Registry, version: Version) -> Package:
     """The files of a version, if the operator lets it be loaded.
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mainstay.operations.home import state_of
-from mainstay.operations.operator import operator_of
+from mainstay.operations.operator import Signers
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import deliverer_of
 from mainstay.operations.trust import trusted_types
@@ -52,7 +52,7 @@ def serve(
 
     Raises:
         NoRegistry: nothing was ever registered here.
-        PortTaken, CannotListen; ProjectError.
+        PortTaken, CannotListen; ProjectError; BadOperatorFile, BadKey, MissingExtra.
     """
     said = load(folder).serve if (folder / FILE).exists() else Serve()
     human = sys.stderr.isatty()
@@ -72,7 +72,7 @@ def serve(
                 root,
                 settings,
                 trusted=trusted_types(folder, trust),
-                signers=operator_of(folder).require_signed_by or (),
+                signers=Signers(folder),
                 log=_telling(log, told, with_parent=with_parent),
             )
 

@@ -16,11 +16,12 @@ from typing import Protocol
 
 from mainstay.errors import MachineError, MainstayError
 from mainstay.models.package import Package
-from mainstay.models.signing import require
+from mainstay.models.signing import NotSigned
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.ids import new_id
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Deployment, Member, Version
+from mainstay.serving.admission import Admission, NotAdmitted, Signers
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledgements, write_table
@@ -33,6 +34,8 @@ FIRST_TABLE_WITHIN = 20.0
 """Seconds that the first table waits for hosts: after that, the versions without one answer, and the others follow."""
 LEAVE_WITHIN = 10.0
 """Seconds that the end of a server waits for a step that is under way."""
+ASK_AGAIN = 2.0
+"""Seconds after which a version that was not signed is looked at again."""
 IN_WORKER = "onnx"
 
 
@@ -43,6 +46,7 @@ class Facts(Protocol):
 
     def generation(self) -> int: ...
     def deployments(self) -> list[Deployment]: ...
+    def version(self, ref: str) -> Version: ...
     def package(self, version: Version) -> Package: ...
     def beat(self, member: Member) -> None: ...
     def leave(self, member_id: str) -> None: ...
@@ -65,11 +69,11 @@ class Agent:
         trusted: Sequence[str],
         human: bool,
         log: Log,
-        signers: Sequence[str] = (),
+        signers: Signers = tuple,
     ) -> None:
-        """`cache` is for files of versions where the registry keeps them on another machine; `signers` are the public
-        keys of which one must have signed a version (none: nobody need have)."""
-        self._signers = signers
+        """`cache` is for files of versions where the registry keeps them on another machine; `signers` gives the public
+        keys of which one must have signed a version, whenever it is asked (none: nobody need have)."""
+        self.admission = Admission(signers)
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
         self.hosts = Hosts(run, self.copies.folder.root, trusted=trusted, human=human, log=log)
@@ -80,7 +84,8 @@ class Agent:
         self.table: Table | None = None
         """As it was written last."""
         self._begun = time.monotonic()
-        self._looked: tuple[int, int] | None = None
+        self._looked: tuple[int, int, int] | None = None
+        self._again_at = float("inf")
         self._errors: dict[str, str] = {}
         self._deployed: set[str] = set()
         self._said: tuple[int, dict[str, str]] | None = None
@@ -140,13 +145,15 @@ class Agent:
 
     def _follow(self) -> None:
         """Writes a new table where the registry or the hosts have changed."""
-        looked = self.registry.generation(), self.hosts.changes
-        if looked == self._looked:
+        self.admission.look()
+        looked = self.registry.generation(), self.hosts.changes, self.admission.edition
+        if looked == self._looked and time.monotonic() < self._again_at:
             return
         before = self.table or Table(generation=0, blobs=str(self.copies.folder.root))
         routes: dict[str, Route] = {}
         versions: dict[str, Placed] = {}
         errors: dict[str, str] = {}
+        unsigned = set[str]()
         pending, deployments = False, self.registry.deployments()
         for deployment in deployments:
             model, placed = deployment.model, None
@@ -157,12 +164,17 @@ class Agent:
                 raise  # of the registry, not of the version
             except MainstayError as error:
                 errors[model] = str(error)
+                if isinstance(error, NotSigned | NotAdmitted):
+                    unsigned.add(deployment.version.ref)
             if placed is None and model in before.routes:
-                placed = before.versions[before.routes[model].stable]  # goes on answering
+                placed = self._goes_on(before.versions[before.routes[model].stable])
             if placed is not None:
                 routes[model], versions[placed.version] = Route(stable=placed.version), placed
         if pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
             return
+        self._again_at = time.monotonic() + ASK_AGAIN if unsigned else float("inf")
+        if looked == self._looked and (routes, versions) == (before.routes, before.versions):
+            return  # asked again, and nothing is signed yet
         table = Table(
             generation=before.generation if pending else looked[0],
             blobs=before.blobs,
@@ -175,7 +187,7 @@ class Agent:
                 self.log("refused", f"{model} cannot be served as deployed: {reason}", level="error", model=model)
         write_table(self.run, table)
         self.table, self._errors, self._looked = table, errors, looked
-        self._deployed = {deployment.version.ref for deployment in deployments}
+        self._deployed = {deployment.version.ref for deployment in deployments} - unsigned
         self.log("routed", f"Generation {looked[0]}: {', '.join(self.serving()) or 'nothing is deployed'}.")
 
     def _place(self, version: Version) -> Placed | None:
@@ -184,12 +196,15 @@ class Agent:
         Raises:
             NoHost: its host process cannot be brought up, and why.
             PackageCorrupt: its list of files is damaged.
-            NotSigned: the operator asks for a signature that it does not have.
+            NotSigned, NotAdmitted: the operator asks for a signature that it does not have, or cannot be understood.
         """
-        if self.table is not None and version.ref in self.table.versions:
-            return self.table.versions[version.ref]
+        placed = None if self.table is None else self.table.versions.get(version.ref)
+        if placed is not None and self.admission.admitted(version.ref):
+            return placed
         package = self.registry.package(version)
-        require(package, version.model, version.ref, self._signers)
+        self.admission.check(package, version)
+        if placed is not None:
+            return placed
         self.copies.bring(package)
         manifest = package.manifest
         if version.format == IN_WORKER:
@@ -198,6 +213,18 @@ class Agent:
         if state == "failed":
             raise NoHost(told)
         return None if state == "starting" else Placed(version=version.ref, manifest=manifest, socket=told)
+
+    def _goes_on(self, placed: Placed) -> Placed | None:
+        """The version that has answered until now, unless the operator has stopped admitting it."""
+        if not self.admission.admitted(placed.version):
+            version = self.registry.version(placed.version)
+            try:
+                self.admission.check(self.registry.package(version), version)
+            except NotSigned:
+                return None
+            except NotAdmitted:
+                pass  # what cannot be understood ends nothing that was admitted
+        return placed
 
     def _report(self) -> None:
         """Beats, with the newest generation that all workers serve, at once where that is news."""

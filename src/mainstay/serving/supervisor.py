@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from mainstay.registry.local import CACHE
+from mainstay.serving.admission import Signers
 from mainstay.serving.agent import Agent, Facts
 from mainstay.serving.logs import Log
 from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
@@ -54,7 +55,7 @@ def serve(
     *,
     trusted: Sequence[str],
     log: Log,
-    signers: Sequence[str] = (),
+    signers: Signers = tuple,
 ) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
 
@@ -62,7 +63,7 @@ def serve(
         registry: open.
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
         trusted: types that native models may hold, as the operator says.
-        signers: public keys, one of which must have signed a version; none: nobody need have.
+        signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
 
     Raises:
         PortTaken, CannotListen.
