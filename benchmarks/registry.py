@@ -3,8 +3,8 @@ version's row; and the same on an empty registry and on a full one, on SQLite an
 
     python benchmarks/registry.py [--mlflow-python PYTHON] [--postgres URL] [--versions 10000] [--events 100000]
 
-Each contestant is a process of its own (`registry_worker.py`) with its own database in one folder. In each round each
-makes the same number of calls, one after the other, in turning order; a pair's ratio is of two medians of one round.
+Each contestant is a process of its own (`registry_contestants.py`) with its own database in one folder. In each round
+each makes the same number of calls, one after the other, in turning order; a pair's ratio is of two medians of a round.
 Without `--mlflow-python`, MLflow is installed into an environment of its own first (`--mlflow-venv`), which takes
 minutes and a network. Without `--postgres`, a server is started where PostgreSQL is installed.
 """
@@ -38,7 +38,7 @@ class Contestant:
     """A worker process that makes calls and times them."""
 
     def __init__(self, python: str, kind: str, place: str, *, versions: int, events: int) -> None:
-        words = [python, str(HERE / "registry_worker.py"), kind, place, str(versions), str(events)]
+        words = [python, str(HERE / "registry_contestants.py"), kind, place, str(versions), str(events)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about = self._told()["about"]
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.package import Package
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
+
+_T = TypeVar("_T")
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[Listed]
+    next: str | None
+    """The last of them, where there are older ones: the next page is what comes before it."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +72,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
     at: str
     actor: str
     kind: str
@@ -77,6 +84,8 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Happened]
+    next: int | None
+    """The id of the first of them, where there are older ones: the next page is what comes before it."""
 
 
 class Pointed(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,15 +94,23 @@ class Pointed(msgspec.Struct, frozen=True, kw_only=True):
     before: str | None
 
 
-def listed(folder: Path, model: str | None, *, limit: int) -> Listing:
-    """The newest versions, of one model or of all. Raises NoRegistry, ModelNotFound."""
+def listed(folder: Path, model: str | None, *, limit: int, before: str | None = None) -> Listing:
+    """The newest versions, of one model or of all; those before one, where it is given.
+
+    Raises:
+        NoRegistry, ModelNotFound, VersionNotFound and its like; MainstayError: `before` is of another model.
+    """
     with opened(folder, create=False) as registry:
-        found = registry.versions(model, limit=limit)
+        last = None if before is None else registry.version(before)
+        if last is not None and model not in (None, last.model):
+            raise MainstayError(f"{last.ref} is no version of {model}: name one that the last page ended with.")
+        found, more = _page(registry.versions(model, limit=limit + 1, before=last), limit)
         names: dict[str, list[str]] = {}
         for name in {version.model for version in found}:
             for alias in registry.aliases(name):
                 names.setdefault(alias.ref, []).append(alias.name)
-    return Listing(versions=[_line(version, names.get(version.ref, [])) for version in found])
+    lines = [_line(version, names.get(version.ref, [])) for version in found]
+    return Listing(versions=lines, next=found[-1].ref if more else None)
 
 
 def shown(folder: Path, ref: str) -> Shown:
@@ -137,13 +154,15 @@ def compared(folder: Path, one: str, other: str) -> Comparison:
     )
 
 
-def happened(folder: Path, model: str | None, *, limit: int) -> Events:
-    """The last events, oldest first. Raises NoRegistry, ModelNotFound."""
+def happened(folder: Path, model: str | None, *, limit: int, before: int | None = None) -> Events:
+    """The last events, oldest first; those before one, where its id is given. Raises NoRegistry, ModelNotFound."""
     with opened(folder, create=False) as registry:
-        found = registry.latest_events(model, limit=limit)
+        found, more = _page(registry.latest_events(model, limit=limit + 1, before=before), limit)
     return Events(
+        next=found[-1].id if more else None,
         events=[
             Happened(
+                id=event.id,
                 at=f"{event.at:%Y-%m-%d %H:%M:%S} UTC",
                 actor=event.actor,
                 kind=event.kind,
@@ -153,7 +172,7 @@ def happened(folder: Path, model: str | None, *, limit: int) -> Events:
                 evidence=event.evidence,
             )
             for event in reversed(found)
-        ]
+        ],
     )
 
 
@@ -177,6 +196,11 @@ def metrics_of(package: Package) -> dict[str, dict[str, Any]]:
     """The metrics of a version's evaluation: value, low and high by name."""
     metrics: dict[str, dict[str, Any]] = document(package, files.EVALUATION).get("metrics", {})
     return metrics
+
+
+def _page(found: Sequence[_T], limit: int) -> tuple[Sequence[_T], bool]:
+    """At most `limit`, and whether there are more."""
+    return found[:limit], len(found) > limit
 
 
 def _line(version: Version, aliases: list[str]) -> Listed:

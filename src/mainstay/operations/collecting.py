@@ -32,6 +32,8 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
     removed: list[Piece]
     bytes: int
+    deliveries: int
+    """To webhooks, which ended so long ago that they were forgotten."""
     kept: int
     """Files that a version or an attestation names."""
     young: int
@@ -54,10 +56,12 @@ def collect(folder: Path, *, older_than: str = "7d", dry_run: bool = False, now:
     grace = duration_of(older_than)
     with opened(folder, create=False) as registry:
         done = sweep(registry, before=(now or datetime.now(UTC)) - grace, dry_run=dry_run)
+        deliveries = 0 if dry_run else registry.outbox.prune()
     return Collected(
         dry_run=dry_run,
         removed=[Piece(sha256=each.sha, size=each.size, put_at=each.put_at) for each in done.removed],
         bytes=sum(each.size for each in done.removed),
+        deliveries=deliveries,
         kept=done.kept,
         young=len(done.young),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,8 @@ from mainstay.registry.refs import CHAMPION, alias_name
 from mainstay.registry.store import Registry
 
 KINDS = (events.DEPLOYED, events.UNDEPLOYED, events.ALIAS_MOVED, events.ALIAS_REMOVED)
+AT_ONCE = 200
+"""Moves that are read at once."""
 LOOKED_AT = 10_000
 """The newest moves from which a step back is told; older ones change nothing about it but in a row of undoings."""
 
@@ -40,6 +43,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     override: bool = False
     """Whether the version was deployed although it had failed a gate."""
+    event: int = 0
+    """The id of the event that tells of it."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +52,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     moves: list[Move]
+    next: int | None
+    """The event of the last of them, where there may be older ones: the next page is what comes before it."""
 
 
 class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +79,11 @@ class Step:
     previous: str | None
 
 
-def history(folder: Path, model: str, *, alias: str | None = None, limit: int = 50) -> History:
-    """The last moves of a model's aliases and deployment, the newest first; of one alias, where it is named.
+def history(
+    folder: Path, model: str, *, alias: str | None = None, limit: int = 50, before: int | None = None
+) -> History:
+    """The last moves of a model's aliases and deployment, the newest first; of one alias, where it is named, and before
+    an event, where its id is given.
 
     Raises:
         NoRegistry, ModelNotFound, BadName.
@@ -81,9 +91,9 @@ def history(folder: Path, model: str, *, alias: str | None = None, limit: int = 
     if alias is not None:
         alias_name(alias)
     with opened(folder, create=False) as registry:
-        moves = moves_of(registry, model, limit=limit if alias is None else LOOKED_AT)
-    chosen = [move for move in moves if alias in (None, move.name)]
-    return History(model=model, moves=chosen[:limit])
+        moves = _moves(registry, model, before)
+        chosen = list(islice((move for move in moves if alias in (None, move.name)), limit + 1))
+    return History(model=model, moves=chosen[:limit], next=chosen[limit - 1].event if len(chosen) > limit else None)
 
 
 def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "", timeout: float = 60.0) -> RolledBack:
@@ -135,6 +145,16 @@ def moves_of(registry: Registry, model: str, *, limit: int) -> list[Move]:
     return list(moves_told(registry.latest_events(model, limit=limit, kinds=KINDS)))
 
 
+def _moves(registry: Registry, model: str, before: int | None) -> Iterator[Move]:
+    """All moves of a model's names, the newest first, read as they are asked for. Raises ModelNotFound."""
+    known = registry.models()
+    if model not in known:
+        raise ModelNotFound(model, known)
+    while told := registry.latest_events(model, limit=AT_ONCE, kinds=KINDS, before=before):
+        yield from moves_told(told)
+        before = told[-1].id
+
+
 def moves_told(told: Iterable[Event]) -> Iterator[Move]:
     """The moves that events of KINDS tell of, in the events' order."""
     for event in told:
@@ -149,6 +169,7 @@ def moves_told(told: Iterable[Event]) -> Iterator[Move]:
             after=None if event.kind in (events.UNDEPLOYED, events.ALIAS_REMOVED) else this,
             reason=event.reason,
             override=bool(event.evidence.get("override", False)),
+            event=event.id,
         )
 
 

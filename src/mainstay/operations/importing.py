@@ -20,6 +20,7 @@ from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
 from mainstay.operations.registries import opened
 from mainstay.operations.tables import slice_values, table_of, truth_for
+from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
@@ -96,6 +97,7 @@ def import_file(
     conditions = [parse(text, signature.judged) for text in gates]
     evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)
     with opened(folder) as registry:
+        subscribe(folder, registry)
         verdict = Verdict(
             description=made.description,
             built=made.built,

@@ -58,10 +58,17 @@ def page(connection: Connection, *, model: str | None, after: int, limit: int) -
 
 
 def latest(
-    connection: Connection, *, model: str | None, limit: int, kinds: Collection[str] | None = None
+    connection: Connection,
+    *,
+    model: str | None,
+    limit: int,
+    kinds: Collection[str] | None = None,
+    before: int | None = None,
 ) -> list[Event]:
-    """The last `limit` events, newest first; only of some kinds, where they are given."""
+    """The last `limit` events, newest first; only of some kinds, and with ids below `before`, where they are given."""
     query = select(schema.event).order_by(_COLUMNS.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_COLUMNS.id < before)
     if kinds is not None:
         query = query.where(_COLUMNS.kind.in_(kinds))
     if model is not None:

@@ -24,6 +24,11 @@ GIVEN_UP = "webhook_given_up"
 State = Literal["pending", "delivered", "given_up", "dropped"]
 """Dropped: its webhook was taken out of the project file first."""
 
+KEPT = timedelta(days=30)
+"""How long a delivery stays listed after it was taken or dropped."""
+GIVEN_UP_KEPT = timedelta(days=90)
+"""How long one that was given up can be tried again."""
+
 _W, _O, _E, _L = schema.webhook.c, schema.outbox.c, schema.event.c, schema.lease.c
 _ACTIVE = select(_W.id, _W.kinds).where(_W.active)
 
@@ -113,6 +118,16 @@ class Outbox:
         again = update(schema.outbox).where(_O.webhook_id.in_(mine), _O.state == "given_up").values(row)
         with self._database.write() as connection:
             return connection.execute(again).rowcount
+
+    def prune(self) -> int:
+        """Forgets the deliveries, of every project, that ended long ago, as KEPT and GIVEN_UP_KEPT say; how many. The
+        events themselves stay, and none of them is told again."""
+        now = self._clock()
+        over = (_O.state.in_(("delivered", "dropped")) & (_O.ended_at < now - KEPT)) | (
+            (_O.state == "given_up") & (_O.ended_at < now - GIVEN_UP_KEPT)
+        )
+        with self._database.write() as connection:
+            return connection.execute(delete(schema.outbox).where(over)).rowcount
 
     def standings(self, project: str) -> list[Standing]:
         """Each active webhook of a project by its URL."""

@@ -290,11 +290,15 @@ class Registry:
             return events.page(connection, model=model, after=after, limit=limit)
 
     def latest_events(
-        self, model: str | None = None, limit: int = 100, kinds: Collection[str] | None = None
+        self,
+        model: str | None = None,
+        limit: int = 100,
+        kinds: Collection[str] | None = None,
+        before: int | None = None,
     ) -> list[Event]:
-        """The last `limit` events, newest first; only of some kinds, where they are given."""
+        """The last `limit` events, newest first; only of some kinds, and with ids below `before`, where given."""
         with self._database.read() as connection:
-            return events.latest(connection, model=model, limit=limit, kinds=kinds)
+            return events.latest(connection, model=model, limit=limit, kinds=kinds, before=before)
 
     # Members
 

@@ -294,6 +294,7 @@ class RegistryContract:
         assert [e.version for e in registry.events("credit")] == [1, 2, 3]
         assert registry.events("credit", after=every[-1].id) == []
         assert registry.latest_events(limit=2) == every[:-3:-1]
+        assert registry.latest_events(limit=9, before=every[2].id) == every[1::-1]
         assert [e.version for e in registry.latest_events("churn")] == [2, 1]
 
     def test_others_can_tell_what_happened_too(self, registry: Registry, clock: Clock) -> None:
@@ -329,6 +330,26 @@ class RegistryContract:
         assert [m.id for m in registry.members(live_within=1e9)] == ["two"]
 
     # The outbox
+
+    def test_deliveries_that_ended_long_ago_are_forgotten_and_their_events_are_not(
+        self, registry: Registry, clock: Clock
+    ) -> None:
+        outbox, url = registry.outbox, "https://example.com/hook"
+        outbox.subscribe("credit", [Subscription(url=url)])
+        for kind in ("deployed", "deployed", "deployed"):
+            registry.record(kind, actor="ann", model="credit")
+        taken, refused, _ = outbox.due("credit", url, limit=10)
+        outbox.delivered(taken)
+        outbox.give_up(refused, "it answered 500", actor="ann")
+        told = len(registry.events())
+        assert outbox.prune() == 0
+        clock.turn(31 * 86_400)
+        assert outbox.prune() == 1
+        assert outbox.standings("credit")[0].counts == {"pending": 1, "delivered": 0, "given_up": 1, "dropped": 0}
+        clock.turn(60 * 86_400)
+        assert outbox.prune() == 1
+        assert (outbox.retry("credit"), len(outbox.due("credit", url, limit=10))) == (0, 1)
+        assert len(registry.events()) == told
 
     def test_what_webhooks_are_due_ends_or_comes_again_and_one_tells_it(self, registry: Registry, clock: Clock) -> None:
         outbox, url = registry.outbox, "https://example.com/hook"

@@ -25,6 +25,7 @@ MOST = 50
 """Events that a webhook is told of before the clock is looked at again."""
 LOOK = 1.0
 """Seconds between two looks for something to tell."""
+PRUNE_EVERY = timedelta(hours=1)
 MAX_BODY = 256_000
 """Bytes; of an event that takes more, the evidence is left out."""
 
@@ -96,9 +97,13 @@ class Deliverer:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="webhooks", daemon=True)
         self._trouble = ""
+        self._prune_at = clock()
 
     def step(self) -> Told:
-        """Tells each webhook of what is due for it. Raises MachineError."""
+        """Tells each webhook of what is due for it, and forgets what ended long ago. Raises MachineError."""
+        if self._clock() >= self._prune_at:
+            self._outbox.prune()
+            self._prune_at = self._clock() + PRUNE_EVERY
         busy = [each for each in self._receivers if self._outbox.due(self._project, each.url, limit=1)]
         if not busy:
             return Told()

@@ -25,18 +25,21 @@ def list_versions(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's versions.")] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="VERSION", help="Only older ones: the last of the page before.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the registered versions, the newest first.
+    """List the registered versions, the newest first, a page at a time.
 
-    Example: mainstay list credit
+    Example: mainstay list credit --before credit:51
     """
     from mainstay.operations.catalogue import listed  # noqa: PLC0415
 
-    found = listed(Path.cwd(), model, limit=limit)
+    found = listed(Path.cwd(), model, limit=limit, before=before)
 
     def human(out: Console) -> None:
-        if not found.versions:
+        if not found.versions and before is None:
             out.print("No version is registered yet. Next: mainstay train")
             return
         rows = [
@@ -52,6 +55,7 @@ def list_versions(
             for v in found.versions
         ]
         table(out, ("version", "state", "aliases", "metric", "model", "created", "by"), rows)
+        _say_next(f"mainstay list{f' {model}' if model else ''} --limit {limit} --before {found.next}", found.next)
 
     show(found, as_json=as_json, human=human)
 
@@ -103,6 +107,9 @@ def events(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's events.")] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest last.", min=1)] = 50,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="ID", help="Only older ones: as the page before said.", min=1)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what happened: registrations, aliases, deployments; by whom, when and why.
@@ -111,9 +118,20 @@ def events(
     """
     from mainstay.operations.catalogue import happened  # noqa: PLC0415
 
-    found = happened(Path.cwd(), model, limit=limit)
+    found = happened(Path.cwd(), model, limit=limit, before=before)
     rows = [(e.at, e.actor, e.kind, e.version or e.model, e.reason) for e in found.events]
-    show(found, as_json=as_json, human=lambda out: table(out, ("when", "who", "what", "version", "why"), rows))
+
+    def human(out: Console) -> None:
+        table(out, ("when", "who", "what", "version", "why"), rows)
+        _say_next(f"mainstay events{f' {model}' if model else ''} --limit {limit} --before {found.next}", found.next)
+
+    show(found, as_json=as_json, human=human)
+
+
+def _say_next(command: str, more: object) -> None:
+    """On the standard error: a page that is piped on stays a table."""
+    if more is not None:
+        typer.echo(f"Older: {command}", err=True)
 
 
 def _draw_version(out: Console, found: Shown) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mainstay.cli.app import app
 from mainstay.cli.output import Json, show, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name, such as credit.")]
 
@@ -21,6 +24,9 @@ def history(
         str | None, typer.Option("--alias", help="Only this alias; champion is the deployed version.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="ID", help="Only older ones: as the page before said.", min=1)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List where the aliases and the deployment of MODEL pointed: since when, by whom, from where, and why.
@@ -29,7 +35,7 @@ def history(
     """
     from mainstay.operations.history import history as run  # noqa: PLC0415
 
-    found = run(Path.cwd(), model, alias=alias, limit=limit)
+    found = run(Path.cwd(), model, alias=alias, limit=limit, before=before)
     rows = [
         (
             f"{move.at:%Y-%m-%d %H:%M:%S} UTC",
@@ -41,11 +47,14 @@ def history(
         )
         for move in found.moves
     ]
-    show(
-        found,
-        as_json=as_json,
-        human=lambda out: table(out, ("when", "who", "name", "from", "to", "why"), rows),
-    )
+
+    def human(out: Console) -> None:
+        table(out, ("when", "who", "name", "from", "to", "why"), rows)
+        if found.next is not None:
+            only = "" if alias is None else f" --alias {alias}"
+            typer.echo(f"Older: mainstay history {model}{only} --limit {limit} --before {found.next}", err=True)
+
+    show(found, as_json=as_json, human=human)
 
 
 @app.command("rollback")

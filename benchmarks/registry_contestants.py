@@ -1,6 +1,6 @@
 """One contestant of `registry.py`: fills a registry, says so, and makes the calls that it is asked for.
 
-    python registry_worker.py mlflow|mainstay|mainstay-files PLACE VERSIONS EVENTS
+    python registry_contestants.py mlflow|mainstay|mainstay-files PLACE VERSIONS EVENTS
 
 Its libraries are imported by the contestant that needs them: MLflow's environment has no Mainstay, and ours no MLflow.
 """
