@@ -6,6 +6,7 @@ The command line does the whole job (`mainstay --help`). From Python, for a mode
 
     version = mainstay.register(pipeline, name="credit", X=X_train, X_test=X_test, y_test=y_test)
     mainstay.load("credit:1").predict(frame)
+    mainstay.ensemble("blend", of=["credit:1", "credit:2"])
     with mainstay.serve(pipeline, X_train) as url:
         ...
 """
@@ -21,9 +22,10 @@ from mainstay.errors import MainstayError
 
 if TYPE_CHECKING:
     from mainstay.models.runtime import Model
+    from mainstay.operations.ensembles import BlendedVersion
     from mainstay.registry.records import Version
 
-__all__ = ["MainstayError", "compress", "load", "register", "serve"]
+__all__ = ["MainstayError", "compress", "ensemble", "load", "register", "serve"]
 
 # Each function imports what it needs when it is called: `import mainstay` alone costs next to nothing.
 
@@ -154,6 +156,61 @@ def compress(
         X_test=X_test,
         y_test=y_test,
         gates=gates,
+    )
+
+
+def ensemble(
+    name: str,
+    *,
+    of: Sequence[str],
+    method: str = "mean",
+    weights: Sequence[float] | None = None,
+    target: str | None = None,
+    evaluate: str | Path | None = None,
+    gates: Sequence[str] = (),
+    threshold: float | None = None,
+    positive: Any = None,
+    trusted: Sequence[str] = (),
+    folder: str | Path = ".",
+) -> BlendedVersion:
+    """Registers a blend of registered versions as the next version of `name`.
+
+    Where all parts are ONNX, it is one ONNX graph. Its answers are proven to be those of its parts, combined; it is
+    evaluated beside them, and held against its gates.
+
+    Args:
+        name: of the blend: a-z, 0-9, "_" and "-".
+        of: its parts, such as ["credit:3", "churn:2"].
+        method: "mean" of probabilities or values, "vote", "weights", or "stack".
+        weights: for "weights", one a part; by default they are fitted on half of the rows that no part was trained on,
+            as a stack is, and the blend is judged on the other half.
+        target: what is predicted, where the parts call it by several names.
+        evaluate: a file of rows with true answers that no part was trained on; by default, the rows of the project's
+            data that every part held out.
+        gates: conditions such as "roc_auc >= 0.75"; by default, a trivial baseline must be beaten.
+        threshold: of two classes, the probability from which a row is positive; by default that of the parts where they
+            all have the same, else the more probable class.
+        positive: of two classes, the one to find; by default the parts' own.
+        trusted: types that parts in a native format may hold, beside those that the operator trusts.
+        folder: of the project.
+
+    Raises:
+        MainstayError: whatever is wrong, in one sentence.
+    """
+    from mainstay.operations.ensembles import ensemble as run  # noqa: PLC0415
+
+    return run(
+        Path(folder),
+        name,
+        of,
+        method=method,
+        weights=weights,
+        target=target,
+        data=None if evaluate is None else Path(evaluate),
+        gates=gates,
+        threshold=threshold,
+        positive=positive,
+        trusted=trusted,
     )
 
 

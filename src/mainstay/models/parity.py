@@ -14,7 +14,7 @@ import numpy as np
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import Affine, Block, Encoder, Impute, Scale, Select, Single, Step
 from mainstay.models.golden import TOLERANCE, largest_difference
-from mainstay.models.signature import UNSEEN, Cells, Floats, Signature
+from mainstay.models.signature import UNSEEN, Cells, Floats, InputError, Signature
 from mainstay.models.tensors import Array
 from mainstay.models.text import TextTerms
 
@@ -147,6 +147,24 @@ def one_at_a_time(ask: Callable[[Cells], Answers], cells: Cells) -> Compared:
         part = slice(row, row + 1)
         found = found.joined(compare(ask(cells.rows(part)), together.rows(part)))
     return found
+
+
+def compared(found: Callable[[Cells], Answers], native: Callable[[Cells], Answers], cells: Cells) -> Compared:
+    """How far two models are apart for rows of our making; rows that both refuse say nothing."""
+    if not len(cells):
+        return Compared()
+    a, b = _asked(found, cells), _asked(native, cells)
+    if a is None or b is None:
+        return Compared() if a is b else Compared(rows=len(cells), largest_difference=None)
+    return compare(a, b)
+
+
+def _asked(ask: Callable[[Cells], Answers], cells: Cells) -> Answers | None:
+    """Answers, or None where the model refuses such rows (ValueError is scikit-learn's word for it)."""
+    try:
+        return ask(cells)
+    except (ValueError, InputError):
+        return None
 
 
 def around(value: float) -> tuple[float, float, float]:

@@ -34,6 +34,7 @@ FORMATS: dict[Format, str] = {
     "lightgbm": "mainstay.models.formats.lightgbm_native",
     "xgboost": "mainstay.models.formats.xgboost_native",
     "catboost": "mainstay.models.formats.catboost_native",
+    "ensemble": "mainstay.models.formats.composite",
 }
 
 

@@ -59,6 +59,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag="column", tag_field=
     maximum: float | None = None
     typical: float | str | None = None
     """A middle value for forms: the median, or the most common category."""
+    missing_tokens: tuple[str, ...] | None = None
+    """Texts that mean a missing value here; None for those of the signature."""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +100,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.task == "general":
             raise SignatureError("A general model answers tensors as they are, which no metric here judges.")
         return self.task
+
+    def tokens(self, column: Column) -> tuple[str, ...]:
+        """The texts that mean a missing value in a column."""
+        return self.missing_tokens if column.missing_tokens is None else column.missing_tokens
 
     def checked(self) -> Signature:
         """This signature, if it does not contradict itself."""
@@ -169,7 +175,7 @@ class Reader:
         self._names = signature.names
         self._known = frozenset(self._names)
         self._ignored = frozenset(signature.set_aside)
-        self._missing = frozenset(signature.missing_tokens)
+        self._missing = {column.name: frozenset(signature.tokens(column)) for column in signature.inputs}
         self._codes = {
             column.name: {category: float(code) for code, category in enumerate(column.categories)}
             for column in signature.inputs
@@ -271,7 +277,7 @@ class Reader:
     def _texts(self, column: Column, values: Sequence[Any] | Array) -> list[str | None]:
         read: list[str | None] = []
         for row, value in enumerate(values):
-            if self._is_missing(value):
+            if self._is_missing(column, value):
                 self._refuse_missing(column, value, row, len(values), "text")
                 read.append(None)
             elif isinstance(value, str):
@@ -280,11 +286,11 @@ class Reader:
                 raise wrong(column.name, value, row, len(values), "text")
         return read
 
-    def _is_missing(self, value: Any) -> bool:
+    def _is_missing(self, column: Column, value: Any) -> bool:
         if value is None:
             return True
         if isinstance(value, str):
-            return value in self._missing
+            return value in self._missing[column.name]
         if isinstance(value, float):
             return math.isnan(value)
         return type(value).__name__ == "NAType"  # pandas.NA, known by name: what serves does not import pandas
@@ -294,7 +300,7 @@ class Reader:
             raise wrong(column.name, value, row, rows, f"{expected} (training saw no missing value here)")
 
     def _number(self, column: Column, value: Any, row: int, rows: int) -> float:
-        if self._is_missing(value):
+        if self._is_missing(column, value):
             self._refuse_missing(column, value, row, rows, "a number")
             return math.nan
         if isinstance(value, bool | np.bool_):
@@ -312,13 +318,13 @@ class Reader:
     def _boolean(self, column: Column, value: Any, row: int, rows: int) -> float:
         if isinstance(value, bool | np.bool_):
             return float(value)
-        if self._is_missing(value):
+        if self._is_missing(column, value):
             self._refuse_missing(column, value, row, rows, "true or false")
             return math.nan
         raise wrong(column.name, value, row, rows, "true or false")
 
     def _category(self, column: Column, value: Any, row: int, rows: int) -> float:
-        if self._is_missing(value):
+        if self._is_missing(column, value):
             self._refuse_missing(column, value, row, rows, "a category, as text")
             return math.nan
         if isinstance(value, str):
@@ -337,7 +343,7 @@ class Reader:
 
     def _datetime(self, column: Column, value: Any, row: int, rows: int) -> float:
         expected = "a date-time in ISO 8601" if column.format == "iso" else f"a date-time like {column.format}"
-        if self._is_missing(value) or str(value) == "NaT":  # pandas' missing date-time
+        if self._is_missing(column, value) or str(value) == "NaT":  # pandas' missing date-time
             self._refuse_missing(column, value, row, rows, expected)
             return math.nan
         try:

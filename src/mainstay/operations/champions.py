@@ -8,17 +8,17 @@ import msgspec
 import numpy as np
 
 from mainstay.errors import MainstayError
-from mainstay.models import package as files
 from mainstay.models.answers import Answers
-from mainstay.models.package import Decision, Package
+from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
 from mainstay.operations.contenders import Contender, scored
 from mainstay.operations.preparing import Prepared
+from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.store import Registry
 from mainstay.training.gates import Champion
-from mainstay.training.splitting import SplitRule, held_out
+from mainstay.training.splitting import SplitRule
 from mainstay.training.table import Mask
 
 
@@ -63,12 +63,12 @@ def champion(
     version = deployment.version
     try:
         package = registry.package(version)
-        rule = split_rule(package)
-        if rule is None:
+        rules = rules_of(package)
+        if not rules:
             trouble = f"Its lineage does not say which rows the champion {version.ref} was trained on."
             return Champion(ref=version.ref, trouble=trouble)
         new = prepared.division.test if unseen is None else unseen
-        table = prepared.table.rows(np.flatnonzero(new & held_out(rule, prepared.table)))
+        table = prepared.table.rows(np.flatnonzero(new & unseen_by(rules, prepared.table)))
         model = Registered(Model.load(package, trusted=trusted_types(prepared.folder)))
         return Champion(
             ref=version.ref,

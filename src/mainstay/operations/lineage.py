@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -30,6 +30,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     content_id: str
+    weight: float | None = None
+    """In a blend of given or fitted weights."""
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,9 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     replayed: str | None = None
     """The version whose winner was fitted again, in place of a search."""
     parts: tuple[Part, ...] = ()
-    """The versions that this one was made from, such as the one that it is a smaller form of."""
+    """The versions that this one was made from: the parts of a blend, or the one that it is a smaller form of."""
+    splits: tuple[dict[str, Any], ...] = ()
+    """Of a blend, in place of `split`: the rules that all hold out a row that neither it nor a part ever saw."""
 
 
 def lineage_of(
@@ -65,7 +69,8 @@ def lineage_of(
     seed: int = 0,
     split: dict[str, Any] | None = None,
     replayed: str | None = None,
-    parts: tuple[Part, ...] = (),
+    parts: Sequence[Part] = (),
+    splits: Sequence[dict[str, Any]] = (),
 ) -> Lineage:
     """The origin of a version that is made here and now; what is not given is not known."""
     return Lineage(
@@ -82,7 +87,8 @@ def lineage_of(
         platform=platform.platform(terse=True),
         libraries=libraries(),
         replayed=replayed,
-        parts=parts,
+        parts=tuple(parts),
+        splits=tuple(splits),
     )
 
 

@@ -60,7 +60,7 @@ class FastBodies:
         self._converters = tuple(
             (index, convert)
             for index, column in enumerate(signature.inputs)
-            if (convert := _converter(column, frozenset(signature.missing_tokens))) is not None
+            if (convert := _converter(column, frozenset(signature.tokens(column)))) is not None
         )
         self._any_aside = bool(signature.set_aside)
         self._colons = self._width + sum(name.count(":") for name in signature.names)

@@ -155,10 +155,10 @@ def _cell(column: Column, signature: Signature) -> Json:
         case _:
             schema = {"type": "string"}
     if column.nullable:
-        missing = {"type": ["null", "string"], "enum": [None, *signature.missing_tokens], "description": "Missing."}
+        missing = {"type": ["null", "string"], "enum": [None, *signature.tokens(column)], "description": "Missing."}
         return {"anyOf": [schema, missing]}
-    if signature.missing_tokens and schema["type"] != "boolean" and column.type != "number":
-        schema["not"] = {"enum": list(signature.missing_tokens)}
+    if signature.tokens(column) and schema["type"] != "boolean" and column.type != "number":
+        schema["not"] = {"enum": list(signature.tokens(column))}
     return schema
 
 

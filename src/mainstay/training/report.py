@@ -105,6 +105,8 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     compression: Compression | None = None
     """Of a version that is a smaller form of another."""
+    beside: dict[str, dict[str, Estimate]] = {}
+    """Metrics of the parts of a blend on the same rows, by version."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ def _context(document: ReportInput) -> dict[str, Any]:
         "table": [
             (NAMES[name], evaluation.metrics.get(name), _baseline(name, evaluation), evaluation.undefined.get(name, ""))
             for name in METRICS[evaluation.task]
+        ],
+        "beside": [
+            (NAMES[name], evaluation.metrics.get(name), [of.get(name) for of in document.beside.values()])
+            for name in METRICS[evaluation.task]
+            if document.beside
         ],
         "figures": figures(evaluation),
         "confusion": _confusion(evaluation),

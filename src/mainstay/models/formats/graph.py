@@ -114,6 +114,11 @@ class Graph:
             self._tensors[name] = numpy_helper.from_array(array, name)
         return self._constants[key]
 
+    @property
+    def constants(self) -> list[Any]:
+        """The constant tensors so far."""
+        return list(self._tensors.values())
+
     def add(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Adds a node with one output; gives the output's name."""
         name = f"{self.prefix}n{len(self.nodes)}"

@@ -1,9 +1,9 @@
 """Runs ONNX graphs with ONNX Runtime.
 
-A graph behind an encoder has one input `features` of shape (n, width). A graph without one takes each column of the
-signature by its name, of shape (n, 1): text as strings, all else as the graph's own type. A tensor goes in by its own
-name, of shape (n, …). Outputs are found by name: `probabilities` (n, labels), `label` (n,) as label indices, `value`
-(n,) or (n, 1); those of a general model by the names in its signature.
+A graph behind an encoder has the input `features` of shape (n, width), and may take texts by their names beside it. A
+graph without one takes each column of the signature by its name, of shape (n, 1): text as strings, all else as the
+graph's own type. A tensor goes in by its own name, of shape (n, …). Outputs are found by name: `probabilities` (n,
+labels), `label` (n,) as label indices, `value` (n,) or (n, 1); those of a general model by the names in its signature.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class OnnxRunner:
             raise MainstayError(f"ONNX Runtime refuses the model: {error}") from error
         self._signature = signature
         self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
+        self._alone = self._types.keys() == {FEATURES}
         known = {entry.name for entry in self._session.get_outputs()}
         if signature.outputs:
             self._outputs = [output.name for output in signature.outputs]
@@ -65,7 +66,9 @@ class OnnxRunner:
         return lambda: self._session.run(self._outputs, feeds)
 
     def _feeds(self, cells: Cells, features: Any | None) -> dict[str, Any]:
-        feeds = self._columns(cells) if features is None else {FEATURES: features}
+        feeds = {FEATURES: features} if features is not None else {}
+        if features is None or not self._alone:
+            feeds = {**self._columns(cells), **feeds}
         feeds.update(cells.tensors)
         return feeds
 

@@ -41,7 +41,7 @@ def raw_graph(signature: Signature, encoder: Encoder, exported: Exported) -> byt
         for index, column in enumerate(signature.inputs)
     }
     codes = {
-        index: _codes(graph, inputs[index], column, signature.missing_tokens)
+        index: _codes(graph, inputs[index], column, signature.tokens(column))
         for index, column in enumerate(signature.inputs)
         if column.type == "category"
     }

@@ -50,7 +50,7 @@ class Fields:
 
     def dictionary(self, target: str) -> str:
         """The DataDictionary, with the target's entry."""
-        entries = "".join(_data_field(column, self.signature.missing_tokens) for column in self.signature.inputs)
+        entries = "".join(_data_field(column, self.signature.tokens(column)) for column in self.signature.inputs)
         count = len(self.signature.inputs) + 1
         return f'<DataDictionary numberOfFields="{count}">{entries}{target}</DataDictionary>'
 
