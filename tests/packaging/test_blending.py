@@ -9,6 +9,7 @@ import onnx
 import pandas as pd
 import pytest
 from custom_parts import Rule, Spelled
+from onnx import helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.compose import make_column_transformer
@@ -29,11 +30,13 @@ from mainstay.models.blending import Part, Parts, build
 from mainstay.models.combining import Combination
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
+from mainstay.models.formats.objects import Given
 from mainstay.models.package import Decision
 from mainstay.models.packaging import Built
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells
+from mainstay.models.uniting import CannotBlend
 
 DRAW = np.random.default_rng(0)
 ROWS = 300
@@ -71,7 +74,7 @@ def trees(estimator: Any, columns: tuple[str, ...] = ("income", "age")) -> Any:
 
 
 def part(ref: str, model: Any, X: pd.DataFrame, **words: Any) -> Part:
-    built = draft_of(model, X, **words)
+    built = draft_of(model, Given(X=X, **words)).built
     package = built.draft.package()
     return Part(ref, package, Model.load(package, trusted=built.untrusted))
 
@@ -299,3 +302,40 @@ def test_a_vote_of_parts_that_know_no_probabilities() -> None:
     said = [each.predict(X) for each in models]
     # Where the two differ nobody says how likely: the first label it is.
     assert model.predict(X) == np.where((said[0] == "good") & (said[1] == "good"), "good", "bad").tolist()
+
+
+def picture(weights: Any, *, shape: tuple[int, ...] = (2, 2), opset: int = 21) -> onnx.ModelProto:
+    """Three classes of a small picture: softmax of its pixels times weights."""
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "w"], ["raw"]),
+        helper.make_node("Softmax", ["raw"], ["shares"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "picture",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info("shares", onnx.TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.asarray(weights, dtype=np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def test_tensors_of_one_name_are_one_input() -> None:
+    weights = [DRAW.normal(size=(4, 3)) for _ in range(2)]
+    parts = Parts(
+        [
+            of_file(f"p:{n}", picture(w, opset=opset), labels=("a", "b", "c"))
+            for n, (w, opset) in enumerate(zip(weights, (21, 13), strict=True), 1)
+        ]
+    )
+    assert [tensor.name for tensor in parts.signature.tensors] == ["image"]
+    built = build(parts, Combination(method="mean"), decision=None, cells=None, trusted=())
+    assert (built.format, built.reason) == ("onnx", "")
+    images = DRAW.normal(size=(5, 2, 2)).astype(np.float32)
+    raw = [np.exp(images.reshape(5, 4) @ w.astype(np.float32)) for w in weights]
+    expected = sum(each / each.sum(axis=1, keepdims=True) for each in raw) / 2
+    found = Model.load(built.draft.package()).predict_proba(images)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    with pytest.raises(CannotBlend, match=r"'image' is float32 \(2, 2\) in p:1 and float32 \(4, 1\) in p:3"):
+        Parts([parts.parts[0], of_file("p:3", picture(weights[0], shape=(4, 1)), labels=("a", "b", "c"))])

@@ -39,14 +39,10 @@ from mainstay.models.parity import (
 )
 from mainstay.models.profile import profile_of
 from mainstay.models.runtime import Model, decided
-from mainstay.models.signature import Cells, Column, Floats, InputError, Reader, Signature
-from mainstay.models.synthetic import synthetic_rows, words_of
+from mainstay.models.signature import Cells, Floats, InputError, Reader, Signature
+from mainstay.models.synthetic import rows_for, synthetic_rows, wide, words_of
+from mainstay.models.tensors import empty
 from mainstay.models.uniting import CannotBlend, united, view_of
-
-SYNTHETIC = 512
-"""Rows of the proof where there are no real ones."""
-LIKELY = 10.0
-"""The range of a number column that shows none, in synthetic rows."""
 
 Ask = Callable[[Cells], Answers]
 
@@ -171,8 +167,8 @@ def _proven(subject: _Subject, content: dict[str, bytes], cells: Cells | None, k
     edges = _edges(subject.parts)
     reference = cells if cells is not None else _nothing(signature)
     rows = synthetic_rows(
-        _wide(signature),
-        SYNTHETIC,
+        wide(signature),
+        rows_for(signature),
         reference=reference,
         thresholds=_places(edges),
         words=_words(subject.parts, reference),
@@ -186,7 +182,7 @@ def _proven(subject: _Subject, content: dict[str, bytes], cells: Cells | None, k
     if not parity.holds:
         raise ParityFailed(f"The blend does not answer as its parts do: {parity.told()}.")
     golden = made[:GOLDEN_ROWS]
-    content[files.GOLDEN] = encoded(_golden(golden, subject.truth(read.rows(golden))))
+    content[files.GOLDEN] = encoded(Golden.of(golden, subject.truth(read.rows(golden))))
     attestations = {files.PARITY: encoded(parity)}
     if cells is not None and len(cells):
         attestations[files.PROFILE] = encoded(profile_of(cells, signature, subject.truth(cells)))
@@ -208,7 +204,7 @@ def _parity(subject: _Subject, model: Model, cells: Cells, made: Cells, edges: S
     single, together = Compared(), model.answer(few)
     for row in range(len(few)):
         part = slice(row, row + 1)
-        single = single.joined(compare(model.answer(few.rows(part)), _rows(together, part)))
+        single = single.joined(compare(model.answer(few.rows(part)), together.rows(part)))
     signature = subject.parts.signature
     return Parity(
         rows=held.rows,
@@ -298,37 +294,10 @@ def _finite(answers: Answers, rows: int) -> list[bool]:
     return [bool(keep) for keep in kept]
 
 
-def _golden(rows: list[dict[str, object]], answers: Answers) -> Golden:
-    return Golden(
-        rows=rows,
-        labels=None if answers.labels is None else answers.labels.tolist(),
-        probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
-        values=None if answers.values is None else answers.values.tolist(),
-    )
-
-
-def _rows(answers: Answers, part: slice) -> Answers:
-    return Answers(
-        values=None if answers.values is None else answers.values[part],
-        labels=None if answers.labels is None else answers.labels[part],
-        probabilities=None if answers.probabilities is None else answers.probabilities[part],
-    )
-
-
 def _nothing(signature: Signature) -> Cells:
     texts = {index: () for index, column in enumerate(signature.inputs) if column.type == "text"}
-    return Cells(np.empty((0, len(signature.inputs))), texts)
-
-
-def _wide(signature: Signature) -> Signature:
-    """The signature with some range for each column of numbers that has none, for synthetic rows alone."""
-    inputs: tuple[Column, ...] = tuple(
-        msgspec.structs.replace(column, minimum=-LIKELY, maximum=LIKELY)
-        if column.type == "number" and column.minimum is None
-        else column
-        for column in signature.inputs
-    )
-    return msgspec.structs.replace(signature, inputs=inputs)
+    arrays = {tensor.name: empty(tensor) for tensor in signature.tensors}
+    return Cells(np.empty((0, len(signature.inputs))), texts, arrays)
 
 
 def _spread(cells: Cells, rows: int) -> Cells:

@@ -53,7 +53,7 @@ def inputs_of(task: Task, answers: Sequence[Answers]) -> Floats:
 def combined(combination: Combination, signature: Signature, answers: Sequence[Answers]) -> Answers:
     """The scores of a blend; labels follow from them as its package decides, but for a vote, whose ties are settled
     here: by the mean probability of the parts that give any, else by the first label."""
-    task = signature.task
+    task = signature.judged
     match combination.method:
         case "mean":
             return _scores(task, _sum(task, answers, [1.0] * len(answers)) / len(answers))

@@ -6,11 +6,13 @@ Golden predictions are asked of these rows, so that no person's data is kept in 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mainstay.models.encoder import Encoder
@@ -22,6 +24,12 @@ from mainstay.models.text import TextTerms
 UNSEEN_TEXT = "(never seen)"
 MISSING_SHARE = 0.15
 UNSEEN_SHARE = 0.05
+ROWS = 512
+"""Of a proof without real rows."""
+MOST_NUMBERS = 4_000_000
+"""At most so many numbers in them: a row of pictures has a hundred thousand."""
+LIKELY = 10.0
+"""The range of a number column that shows none."""
 COMMON = 5
 """A word is common, and so nobody's, from so many rows on."""
 _EARLIEST, _LATEST = -62135596800.0, 253402300799.0  # years 1 to 9999, all that a date-time can say
@@ -107,6 +115,23 @@ def synthetic_rows(
         if len(found) == rows:
             break
     return found or [spare]
+
+
+def wide(signature: Signature) -> Signature:
+    """The signature with some range for each column of numbers that has none, for synthetic rows alone."""
+    inputs = tuple(
+        msgspec.structs.replace(column, minimum=-LIKELY, maximum=LIKELY)
+        if column.type == "number" and column.minimum is None
+        else column
+        for column in signature.inputs
+    )
+    return msgspec.structs.replace(signature, inputs=inputs)
+
+
+def rows_for(signature: Signature) -> int:
+    """How many rows a proof without real ones is made of."""
+    each = sum(math.prod(size for size in tensor.shape if isinstance(size, int)) for tensor in signature.tensors)
+    return max(8, min(ROWS, MOST_NUMBERS // max(1, each)))
 
 
 def _value(  # noqa: PLR0911 - one answer a type

@@ -16,6 +16,7 @@ import numpy as np
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.signature import UNSEEN, Cells, Column, Floats, InputError, Label, Signature, epoch_seconds
+from mainstay.models.tensors import Tensor
 
 UNNAMED = "prediction"
 """The target of a model that nobody named one for."""
@@ -58,6 +59,7 @@ class View:
     """By input of the part that is a category to it and a text to another."""
     missing: Mapping[int, frozenset[str]]
     """By input of the part: texts that are missing to it, though not to all."""
+    tensors: tuple[str, ...]
     order: tuple[int, ...]
     """For each united label, its place among the part's own."""
 
@@ -77,7 +79,7 @@ class View:
             for index, column in enumerate(self.columns)
             if column in cells.texts and index not in self.spelled
         }
-        return Cells(numbers, texts)
+        return Cells(numbers, texts, {name: cells.tensors[name] for name in self.tensors})
 
     def answers(self, answers: Answers) -> Answers:
         """The part's answers, with labels in the united order."""
@@ -116,9 +118,14 @@ def united(parts: Sequence[tuple[str, Signature]], *, target: str | None = None)
             users.setdefault(column.name, []).append((name, signature, column))
     common = [token for token in first.missing_tokens if all(token in each.missing_tokens for _, each in others)]
     inputs = tuple(_joined(each, common) for each in users.values())
-    aside = dict.fromkeys(column for _, signature in parts for column in signature.set_aside if column not in users)
+    tensors = _tensors(parts)
+    if clash := users.keys() & {tensor.name for tensor in tensors}:
+        raise CannotBlend(f"{min(clash)!r} is a column of one part and a tensor of another.")
+    taken = {*users, *(tensor.name for tensor in tensors)}
+    aside = dict.fromkeys(column for _, signature in parts for column in signature.set_aside if column not in taken)
     return Signature(
         inputs=inputs,
+        tensors=tensors,
         task=first.task,
         target=target or _target(parts),
         labels=first.labels,
@@ -147,7 +154,8 @@ def view_of(whole: Signature, part: Signature) -> View:
         elif column.type == "text" and (gone := tokens - frozenset(whole.tokens(both))):
             missing[index] = gone
     known = {_key(label): position for position, label in enumerate(part.labels)}
-    return View(columns, codes, spelled, missing, tuple(known[_key(label)] for label in whole.labels))
+    names = tuple(tensor.name for tensor in part.tensors)
+    return View(columns, codes, spelled, missing, names, tuple(known[_key(label)] for label in whole.labels))
 
 
 def _codes(both: Column, column: Column, tokens: frozenset[str]) -> tuple[float | None, ...]:
@@ -173,6 +181,25 @@ def _check_labels(first: str, labels: Sequence[Label], other: str, theirs: Seque
         f"{has} answers {label[1]!r}, which {lacks} does not know: only models with the same labels can be blended "
         f"({_said(labels)} and {_said(theirs)})."
     )
+
+
+def _tensors(parts: Sequence[tuple[str, Signature]]) -> tuple[Tensor, ...]:
+    """The tensors of all parts: those of one name are one."""
+    found: dict[str, tuple[str, Tensor]] = {}
+    for name, signature in parts:
+        for tensor in signature.tensors:
+            first, known = found.setdefault(tensor.name, (name, tensor))
+            if (known.dtype, known.shape, known.image) != (tensor.dtype, tensor.shape, tensor.image):
+                pictures = "" if known.image == tensor.image else ", or takes other pictures"
+                raise CannotBlend(
+                    f"Tensor {tensor.name!r} is {known.told()} in {first} and {tensor.told()} in {name}{pictures}: "
+                    "a blend can give it to both only if they agree."
+                )
+            lows = [each.minimum for each in (known, tensor) if each.minimum is not None]
+            highs = [each.maximum for each in (known, tensor) if each.maximum is not None]
+            joined = msgspec.structs.replace(known, minimum=min(lows, default=None), maximum=max(highs, default=None))
+            found[tensor.name] = (first, joined)
+    return tuple(tensor for _, tensor in found.values())
 
 
 def _target(parts: Sequence[tuple[str, Signature]]) -> str:

@@ -46,6 +46,8 @@ def rows_of(
         DataError, InputError, ProjectError: the data cannot be read, or lacks what the parts need.
         MainstayError: `data` has no column of true answers, or others than the labels.
     """
+    if signature.tensors:
+        return None, f"a file of rows holds columns, and a part takes the tensor {signature.tensors[0].name!r}"
     return _given(folder, parts, signature, data) if data is not None else _own(folder, parts, signature)
 
 

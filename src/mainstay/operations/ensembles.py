@@ -117,7 +117,7 @@ def ensemble(
     with opened(folder, create=False) as registry:
         parts = Parts([_part(folder, registry, ref, trust) for ref in of], target=target)
         _check_method(how, parts)
-        conditions = [parse(text, parts.signature.task) for text in gates]
+        conditions = [parse(text, parts.signature.judged) for text in gates]
         decision, asked = _decisions(parts, how, threshold, positive)
         rows, missing = rows_of(folder, [(p.ref, p.package) for p in parts.parts], parts.signature, data)
         if rows is None and gates:

@@ -93,7 +93,7 @@ def _weights(answers: list[Answers], y: npt.NDArray[np.generic]) -> tuple[float,
 def _stack(answers: list[Answers], y: npt.NDArray[np.generic], signature: Signature) -> Combination:
     """A logistic regression of the parts' log-odds; of their values, a linear one whose coefficients are not
     negative (Breiman, Stacked Regressions, 1996)."""
-    x = inputs_of(signature.task, answers)
+    x = inputs_of(signature.judged, answers)
     if signature.task == "regression":
         linear = LinearRegression(positive=True).fit(x, y.astype(np.float64))
         rows = np.atleast_2d(linear.coef_)

@@ -72,6 +72,7 @@ def merged_graph(pieces: Sequence[Piece], merged: Merged, combination: Combinati
             given = _columns(graph, model.graph, piece, positions, texts)
         else:
             given = {FEATURES: _features(graph, piece.encoder, positions, width)}
+        given |= _tensors(graph, model.graph, piece)
         for entry, tensor in given.items():
             graph.nodes.append(helper.make_node("Identity", [tensor], [name + entry], f"{name}{entry} in"))
         graph.nodes.extend(part.node)
@@ -110,12 +111,33 @@ def _columns(
             cell = graph.add("Gather", FEATURES, graph.constant([position], np.int64), axis=1)
             given[column.name] = graph.add("Cast", cell, to=wanted[column.name])
             continue
-        if column.name == FEATURES or column.name.startswith((PREFIX, PART)):
-            raise CannotMerge(f"column {column.name!r} is called as a tensor of the graph is")
+        _check_name(column.name)
         if column.name not in texts:
             texts.add(graph.input(column.name, "string", ["rows", 1]))
         given[column.name] = column.name
     return given
+
+
+def _tensors(graph: Graph, part: onnx.GraphProto, piece: Piece) -> dict[str, str]:
+    """The inputs that are arrays: each is an input of the whole, under its own name."""
+    known = {entry.name: entry for entry in graph.inputs}
+    wanted = {tensor.name for tensor in piece.signature.tensors}
+    given: dict[str, str] = {}
+    for entry in part.input:
+        if entry.name not in wanted:
+            continue
+        _check_name(entry.name)
+        if entry.name not in known:
+            graph.inputs.append(entry)
+        elif known[entry.name].type.tensor_type.elem_type != entry.type.tensor_type.elem_type:
+            raise CannotMerge(f"the graphs take {entry.name!r} in two types")
+        given[entry.name] = entry.name
+    return given
+
+
+def _check_name(name: str) -> None:
+    if name == FEATURES or name.startswith((PREFIX, PART)):
+        raise CannotMerge(f"the input {name!r} is called as a tensor of the graph is")
 
 
 def _features(graph: Graph, encoder: Encoder, positions: Sequence[int], width: int) -> str:

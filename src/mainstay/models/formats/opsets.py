@@ -85,7 +85,7 @@ def _prefix(graph: onnx.GraphProto, prefix: str) -> None:
     for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
         named.name = prefix + named.name
     for node in graph.node:
-        node.name = prefix + node.name
+        node.name = prefix + node.name if node.name else ""
         for names in (node.input, node.output):
             changed = [prefix + name if name else name for name in names]
             del names[:]

@@ -6,7 +6,6 @@ from the thresholds of the trees, with missing and unseen values. For the same r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -32,14 +31,10 @@ from mainstay.models.parity import (
 )
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Column, Floats, InputError, Reader, Signature
-from mainstay.models.synthetic import synthetic_rows
+from mainstay.models.synthetic import rows_for, synthetic_rows, wide
 from mainstay.models.tensors import empty
 
-ROWS = 512
-MOST_NUMBERS = 4_000_000
-"""At most so many numbers in them: a row of pictures has a hundred thousand."""
 SEED = 0
-LIKELY = 10.0
 GRAPH = ModelSpec(format="onnx", file=ONNX_FILE)
 
 
@@ -86,7 +81,7 @@ def packed(
         dict.fromkeys(_texts(signature), ()),
         {tensor.name: empty(tensor) for tensor in signature.tensors},
     )
-    rows = synthetic_rows(_wide(signature), _rows(signature), reference=nothing, thresholds=places, seed=SEED)
+    rows = synthetic_rows(wide(signature), rows_for(signature), reference=nothing, thresholds=places, seed=SEED)
     cells = Reader(signature).rows(rows)
     truth = native or model.answer
     try:
@@ -115,22 +110,6 @@ def ranged(column: Column, points: Floats) -> Column:
     low, high = float(np.min(points)), float(np.max(points))
     margin = (high - low) / 10 or max(1.0, abs(low) / 10)
     return msgspec.structs.replace(column, minimum=low - margin, maximum=high + margin, typical=(low + high) / 2)
-
-
-def _wide(signature: Signature) -> Signature:
-    """The signature with some range for each column of numbers that has none, for synthetic rows alone."""
-    inputs = tuple(
-        msgspec.structs.replace(column, minimum=-LIKELY, maximum=LIKELY)
-        if column.type == "number" and column.minimum is None
-        else column
-        for column in signature.inputs
-    )
-    return msgspec.structs.replace(signature, inputs=inputs)
-
-
-def _rows(signature: Signature) -> int:
-    each = sum(math.prod(size for size in tensor.shape if isinstance(size, int)) for tensor in signature.tensors)
-    return max(8, min(ROWS, MOST_NUMBERS // max(1, each)))
 
 
 def _texts(signature: Signature) -> list[int]:
