@@ -26,8 +26,8 @@ from mainstay.models.signing import NotSigned
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import state_of
 from mainstay.operations.signing import keygen, sign
+from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.training import train
-from mainstay.operations.unseen import rules_of, unseen
 from mainstay.project import Data
 from mainstay.project import load as project_of
 from mainstay.registry.store import Registry
@@ -110,8 +110,8 @@ def test_what_is_fitted_is_fitted_on_rows_that_nobody_saw_and_judged_on_others(t
     rules = rules_of_version(two_versions, "stack:1")
     assert len(rules) == 2
     table = read(project_of(two_versions).data, two_versions)
-    seen = ~unseen(rules, table)
-    assert seen.sum() > (~unseen(rules[:1], table)).sum()
+    seen = ~unseen_by(rules, table)
+    assert seen.sum() > (~unseen_by(rules[:1], table)).sum()
 
 
 def test_a_blend_of_a_fitted_blend_does_not_see_the_rows_again(two_versions: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_blend_of_a_fitted_blend_does_not_see_the_rows_again(two_versions: Pat
     assert first.rows > 700
     second = mainstay.ensemble("deep", of=["stack:1", "loans:2"], method="stack", evaluate=data, folder=two_versions)
     # The file is the one that the first was fitted on, so its rules count.
-    left = unseen(rules_of_version(two_versions, "stack:1"), read(Data(path=str(data)), two_versions))
+    left = unseen_by(rules_of_version(two_versions, "stack:1"), read(Data(path=str(data)), two_versions))
     assert second.fitted_rows + second.rows == int(left.sum()) < first.rows
     assert "that stack:1 held out in training" in second.notes[0]
     assert len(rules_of_version(two_versions, "deep:1")) == 3

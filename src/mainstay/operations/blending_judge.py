@@ -17,9 +17,9 @@ from mainstay.models.runtime import Model
 from mainstay.operations.blending_rows import Rows, chosen
 from mainstay.operations.operator import admitted
 from mainstay.operations.registering import constant_answers
+from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.tables import slice_values
 from mainstay.operations.trust import trusted_types
-from mainstay.operations.unseen import rules_of, unseen
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, GateResult, decide, named
@@ -77,7 +77,7 @@ class Judge:
             keys = [label_key(label) for label in theirs.labels]
             if theirs.task != signature.task or {*keys} != {label_key(label) for label in signature.labels}:
                 return Champion(ref=ref, trouble=f"The champion {ref} does not answer what this blend does.")
-            fair = chosen(rows, unseen(rules, rows.table))
+            fair = chosen(rows, unseen_by(rules, rows.table))
             answers = champion.answer(cells_of(fair.table, theirs))
             order = [keys.index(label_key(label)) for label in signature.labels]
             return Champion(

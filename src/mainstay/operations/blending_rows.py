@@ -12,8 +12,8 @@ import numpy as np
 from mainstay.errors import MainstayError
 from mainstay.models.package import Package
 from mainstay.models.signature import Signature
+from mainstay.operations.split_rules import every_rule, files_of, rules_of, unseen_by
 from mainstay.operations.tables import table_of, truth_for
-from mainstay.operations.unseen import every_rule, files_of, rules_of, unseen
 from mainstay.project import FILE, load
 from mainstay.training.reading import read
 from mainstay.training.table import DataError, Table
@@ -63,8 +63,14 @@ def _given(
     table, slices = table_of(folder, data.absolute(), missing=tuple(tokens) or _TOKENS)
     hashes = frozenset(table.provenance.files.values())
     trained = [(name, part) for name, part in parts if hashes & files_of(part)]
+    for name, part in trained:
+        if not rules_of(part):
+            raise MainstayError(
+                f"{name} was made with {data.name}, and its lineage does not say which of its rows it has seen: give "
+                "others with --evaluate."
+            )
     rules = [rule for _, part in trained for rule in rules_of(part)]
-    kept = table.rows(np.flatnonzero(unseen(rules, table)))
+    kept = table.rows(np.flatnonzero(unseen_by(rules, table)))
     note = f"Judged on rows of {data.name}, as one that no part was trained on."
     if trained:
         names = " and ".join(dict.fromkeys(name for name, _ in trained))
@@ -83,7 +89,7 @@ def _own(folder: Path, parts: Sequence[tuple[str, Package]], signature: Signatur
         return None, f"the project's data is of {project.target!r}, and the parts answer {signature.target!r}"
     table = prepared(read(project.data, folder), project)
     try:
-        kept = table.rows(np.flatnonzero(unseen(every_rule([part for _, part in parts]), table)))
+        kept = table.rows(np.flatnonzero(unseen_by(every_rule([part for _, part in parts]), table)))
     except DataError as error:
         return None, f"the project's data is not what a part was trained on ({str(error).rstrip('.')})"
     if not len(kept):

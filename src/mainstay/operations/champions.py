@@ -18,7 +18,6 @@ from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.store import Registry
 from mainstay.training.gates import Champion
-from mainstay.training.splitting import SplitRule
 from mainstay.training.table import Mask
 
 
@@ -79,11 +78,3 @@ def champion(
         )
     except MainstayError as error:
         return Champion(ref=version.ref, trouble=f"The champion {version.ref} cannot be scored on this data: {error}")
-
-
-def split_rule(package: Package) -> SplitRule | None:
-    """The rule by which a version's training left rows out; None where its lineage does not say."""
-    if files.LINEAGE not in package:
-        return None
-    split = msgspec.json.decode(package.read(files.LINEAGE)).get("split")
-    return msgspec.convert(split, SplitRule) if split else None

@@ -21,13 +21,14 @@ from mainstay.models.uniting import CannotBlend
 from mainstay.operations.blending_judge import Judge
 from mainstay.operations.blending_rows import Rows, chosen, rows_of
 from mainstay.operations.home import state_of
-from mainstay.operations.lineage import Portion, lineage_of
+from mainstay.operations.lineage import Part as Origin
+from mainstay.operations.lineage import lineage_of
 from mainstay.operations.operator import admitted
 from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registries import opened
+from mainstay.operations.split_rules import every_rule, halving
 from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
-from mainstay.operations.unseen import every_rule, halving
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation
@@ -134,7 +135,7 @@ def ensemble(
             command="mainstay ensemble",
             data=msgspec.to_builtins(rows.table.provenance) if rows is not None and learnt.fitted else None,
             parts=[
-                Portion(version=part.ref, content_id=part.package.manifest.content_id, weight=weight)
+                Origin(version=part.ref, content_id=part.package.manifest.content_id, weight=weight)
                 for part, weight in zip(parts.parts, _weights_of(learnt.combination, len(of)), strict=True)
             ],
             splits=[msgspec.to_builtins(rule) for rule in learnt.rules],

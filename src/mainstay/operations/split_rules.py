@@ -29,15 +29,23 @@ def rules_of(package: Package) -> tuple[SplitRule, ...]:
     return tuple(msgspec.convert(rule, SplitRule) for rule in given)
 
 
+def split_rule(package: Package) -> SplitRule | None:
+    """The rule by which a version's training left rows out; None where its lineage does not say."""
+    if files.LINEAGE not in package:
+        return None
+    split = msgspec.json.decode(package.read(files.LINEAGE)).get("split")
+    return msgspec.convert(split, SplitRule) if split else None
+
+
 def files_of(package: Package) -> frozenset[str]:
-    """The hashes of the files that a version was trained on. Raises PackageCorrupt."""
+    """The hashes of the files that a version was made with. Raises PackageCorrupt."""
     if files.LINEAGE not in package:
         return frozenset()
     data = package.document(files.LINEAGE, dict[str, Any]).get("data") or {}
     return frozenset((data.get("files") or {}).values())
 
 
-def unseen(rules: Iterable[SplitRule], table: Table) -> Mask:
+def unseen_by(rules: Iterable[SplitRule], table: Table) -> Mask:
     """The rows, shape (rows,), that every rule holds out. Raises DataError: the table lacks a column of a rule."""
     mask = np.ones(len(table), dtype=np.bool_)
     for rule in dict.fromkeys(map(_hashable, rules)):

@@ -19,10 +19,11 @@ from mainstay.models.answers import Answers
 from mainstay.models.package import Decision, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
-from mainstay.operations.champions import Registered, champion, split_rule
+from mainstay.operations.champions import Registered, champion
 from mainstay.operations.contenders import asked
 from mainstay.operations.preparing import Positions, prepare
 from mainstay.operations.registering import constant_answers, truth_of
+from mainstay.operations.split_rules import split_rule
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.watching import Watcher
 from mainstay.project import FILE
