@@ -20,6 +20,9 @@ from sklearn.preprocessing import OneHotEncoder
 import mainstay
 from mainstay.cli.app import run
 from mainstay.errors import MainstayError
+from mainstay.models.formats.foreign.protocol import Told
+from mainstay.models.importing import draft_of_file
+from mainstay.models.runtime import Model
 from mainstay.operations.exporting import export
 from mainstay.operations.importing import import_file
 from mainstay.registry.store import Registry
@@ -102,6 +105,16 @@ def test_an_exported_graph_answers_and_decides_as_the_version(project, frame, tm
     labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
     assert [labels[i] for i in label] == model.predict(rows)
     assert sum(probabilities[:, 1] < 0.7) - sum(probabilities[:, 1] < 0.5) > 0  # the threshold decides something
+
+
+def test_an_exported_graph_knows_its_classes_when_it_comes_back(project, frame, tmp_path):
+    export(project, "credit:1", kind="onnx", output=tmp_path / "credit.onnx")
+    back = Model.load(draft_of_file(tmp_path / "credit.onnx", Told()).draft.package())
+    version = mainstay.load("credit:1", folder=project)
+    assert back.signature.labels == version.signature.labels
+    rows = frame[["size", "colour"]]
+    np.testing.assert_allclose(back.predict_proba(rows), version.predict_proba(rows), atol=1e-12)
+    assert back.predict(rows) == version.predict(rows)
 
 
 def test_nothing_is_overwritten(project, tmp_path):

@@ -234,5 +234,6 @@ def test_what_mlflow_was_given_comes_back(tmp_path):
     fitted = LogisticRegression().fit(NUMBERS, TWO)
     package = draft_of(fitted, Given(X=NUMBERS)).built.draft.package()
     _written(package, tmp_path / "m")
-    back = _model(tmp_path / "m", labels=("no", "yes"))
+    back = _model(tmp_path / "m")
+    assert back.signature.labels == ("no", "yes")
     np.testing.assert_allclose(back.predict_proba(NUMBERS), fitted.predict_proba(NUMBERS), atol=1e-9)

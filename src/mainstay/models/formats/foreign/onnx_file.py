@@ -7,9 +7,11 @@ never guessed: it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -48,6 +50,7 @@ def of_bytes(content: bytes, told: Told, name: str, description: str = "ONNX") -
         CannotImport: see the module.
     """
     model = _checked(content, name)
+    told = _own_labels(model, told)
     inputs = inputs_of(model, told)
     said = outputs_of(model, told)  # takes out ZipMap, and names the outputs
     signature = Signature(
@@ -68,6 +71,18 @@ def of_bytes(content: bytes, told: Told, name: str, description: str = "ONNX") -
     if operators:
         notes += (f"Only ONNX Runtime has these operators: {', '.join(operators)}.",)
     return Imported(built, f"{description} by {model.producer_name or 'an unknown program'}", notes)
+
+
+def _own_labels(model: onnx.ModelProto, told: Told) -> Told:
+    """What is told, with the classes that `mainstay export` writes beside its graphs."""
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    if told.labels or told.general or not {"labels", "content_id"} <= facts.keys():
+        return told
+    try:
+        labels = msgspec.json.decode(facts["labels"], type=tuple[str | int, ...])
+    except msgspec.DecodeError:
+        return told  # the same key of another program
+    return replace(told, labels=tuple(map(str, labels)))
 
 
 def _checked(content: bytes, name: str) -> onnx.ModelProto:
