@@ -9,6 +9,7 @@ import pytest
 
 from mainstay.models.answers import Answers
 from mainstay.training.compression import Loss, UnknownMeasure, loss_of, metric_of
+from mainstay.training.intervals import Pairing
 from mainstay.training.metrics import Scored, measure, scored
 
 ROWS = 400
@@ -28,7 +29,7 @@ def binary(noise: float, seed: int = 0) -> Scored:
 
 
 def loss(before: Scored, after: Scored, metric: str) -> Loss:
-    return loss_of(before, after, metric, seed=0)
+    return loss_of(Pairing(before, seed=0), after, metric)
 
 
 @pytest.mark.parametrize("rows, metric", [(regression(1.0), "rmse"), (binary(0), "roc_auc"), (binary(0), "log_loss")])

@@ -32,6 +32,7 @@ from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.training.compression import MAX_LOSS, Compression, Loss, Size, loss_of
 from mainstay.training.gates import GateResult, decide
+from mainstay.training.intervals import Pairing
 
 _KEPT = {"quantize": "8-bit weights", "float16": "half-precision weights", "prune_trees": "fewer trees"}
 
@@ -206,7 +207,7 @@ def _judged(version: Version, work: Shrinking) -> _Judged:
     model = model_of(work.package, work.graph)
     answers, before = model.answer(cells), work.before.rows(unseen.judging)
     one, other = (unseen.scored(each, unseen.judging) for each in (before, answers))
-    loss = loss_of(one, other, work.metric, seed=unseen.seed)
+    loss = loss_of(Pairing(one, seed=unseen.seed), other, work.metric)
     built, reason = None, _refusal(work, loss)
     if not reason:
         try:

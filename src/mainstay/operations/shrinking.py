@@ -15,6 +15,7 @@ from mainstay.models.package import Package
 from mainstay.models.runtime import Model
 from mainstay.operations.unseen import Unseen
 from mainstay.training.compression import CHOOSING, QUICK, Loss, Tried, loss_of, metric_of
+from mainstay.training.intervals import Pairing
 
 Technique = Literal["quantize", "float16", "prune_trees"]
 TECHNIQUES: tuple[Technique, ...] = get_args(Technique)
@@ -44,7 +45,8 @@ class Shrinking:
         self._chooses = len(unseen.choosing) > 0
         self._rows = unseen.choosing if self._chooses else unseen.judging
         self._cells = unseen.cells.rows(self._rows)
-        self._truth = unseen.scored(self.before.rows(self._rows), self._rows)
+        truth = unseen.scored(self.before.rows(self._rows), self._rows)
+        self._before = Pairing(truth, seed=unseen.seed, most=QUICK)
         self._allowed = max_loss * CHOOSING if self._chooses else max_loss
 
     @property
@@ -86,5 +88,4 @@ class Shrinking:
 
     def _loss(self, answers: Answers) -> Loss:
         """The loss on the rows that are chosen by."""
-        found = self.unseen.scored(answers, self._rows)
-        return loss_of(self._truth, found, self.metric, seed=self.unseen.seed, most=QUICK)
+        return loss_of(self._before, self.unseen.scored(answers, self._rows), self.metric)

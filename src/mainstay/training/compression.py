@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import msgspec
 
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.signature import Task
-from mainstay.training.intervals import MOST, paired
+from mainstay.training.intervals import Pairing
 from mainstay.training.metrics import LOWER_IS_BETTER, METRICS, PRIMARY, Scored, measure
 
 MAX_LOSS = 0.005
@@ -119,31 +120,27 @@ def metric_of(task: Task, rows: Scored, asked: str | None = None) -> str:
     return name
 
 
-def loss_of(before: Scored, after: Scored, metric: str, *, seed: int, most: int = MOST) -> Loss:
-    """How much worse `after` is than `before`, in a metric that `metric_of` gave.
+def loss_of(before: Pairing, after: Scored, metric: str) -> Loss:
+    """How much worse a model is than the one before, on the same rows.
 
     Metrics between 0 and 1 lose in their own units; errors and log loss, which have no upper end, as a share of what
     they were.
+
+    Args:
+        before: the rows with the answers of the model before.
+        after: the same rows with those of the other.
+        metric: that `metric_of` gave for the rows.
     """
-    one, other = measure(before).values[metric], measure(after).values.get(metric, float("nan"))
+    values, differences = before.against(after)
+    one, other, found = before.values[metric], values.get(metric, math.inf), differences.get(metric)
     unit: Unit = "relative" if metric in _UNBOUNDED else "absolute"
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    found = paired(before, after, seed=seed, most=most).get(metric)
     size = abs(one) if unit == "relative" else 1.0
+    known: dict[str, Any] = {"metric": metric, "unit": unit, "rows": len(after), "before": one, "after": other}
     if found is None or (size == 0 and other != one):
-        return Loss(
-            metric=metric, unit=unit, rows=len(before), before=one, after=other, value=float("inf"), low=None, high=None
-        )
-    size = size or 1.0
+        # Not measured; or worse than a model without any error, which is no share of anything.
+        return Loss(**known, value=math.inf, low=None, high=None)
+    sign, size = (1.0 if metric in LOWER_IS_BETTER else -1.0), size or 1.0
     # Zero is added so that no loss is never told as -0.
     ends = sorted(sign * end / size + 0.0 for end in (found.low, found.high) if end is not None)
-    return Loss(
-        metric=metric,
-        unit=unit,
-        rows=len(before),
-        before=one,
-        after=other,
-        value=sign * found.value / size + 0.0,
-        low=ends[0] if ends else None,
-        high=ends[-1] if ends else None,
-    )
+    low, high = (ends[0], ends[-1]) if ends else (None, None)
+    return Loss(**known, value=sign * found.value / size + 0.0, low=low, high=high)

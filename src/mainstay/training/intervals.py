@@ -68,6 +68,28 @@ def estimates(rows: Scored, measured: Measured, *, seed: int, most: int = MOST) 
     return {name: _estimate(name, value, draws[name], rows) for name, value in measured.values.items()}
 
 
+class Pairing:
+    """One model's rows, against which the answers of others for the same rows are held on the same draws."""
+
+    def __init__(self, rows: Scored, *, seed: int, most: int = MOST) -> None:
+        """`most` draws at most are made, by `seed`."""
+        self.values = measure(rows).values
+        """The metrics that its rows define."""
+        self._seed, self._most = seed, most
+        self._draws = _drawn(rows, seed=seed, most=most) if self.values else {}
+
+    def against(self, other: Scored) -> tuple[dict[str, float], dict[str, Estimate]]:
+        """The other's metrics; and, of those that both define, how much more they are than this model's."""
+        values = measure(other).values
+        both = [name for name in self.values if name in values]
+        if not both:
+            return values, {}
+        draws = _drawn(other, seed=self._seed, most=self._most)
+        return values, {
+            name: _interval(values[name] - self.values[name], draws[name] - self._draws[name]) for name in both
+        }
+
+
 def paired(a: Scored, b: Scored, *, seed: int, most: int = MOST) -> dict[str, Estimate]:
     """How much each metric differs, `b` minus `a`, on the same rows: both are measured on the same draws.
 
@@ -77,12 +99,7 @@ def paired(a: Scored, b: Scored, *, seed: int, most: int = MOST) -> dict[str, Es
         seed: of the draws.
         most: draws at most.
     """
-    first, second = measure(a).values, measure(b).values
-    both = [name for name in first if name in second]
-    if not both:
-        return {}
-    of_a, of_b = _drawn(a, seed=seed, most=most), _drawn(b, seed=seed, most=most)
-    return {name: _interval(second[name] - first[name], of_b[name] - of_a[name]) for name in both}
+    return Pairing(a, seed=seed, most=most).against(b)[1]
 
 
 def _sorted(rows: Scored) -> Scored:

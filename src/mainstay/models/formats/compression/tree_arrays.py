@@ -56,7 +56,9 @@ class TreeArrays:
 
     def target(self, root: int) -> int:
         """What the first leaf of a tree adds to."""
-        while not self.yes_leaf[root]:
+        for _ in range(len(self.yes)):
+            if self.yes_leaf[root]:
+                break
             root = int(self.yes[root])
         return int(self.targets[self.yes[root]])
 
