@@ -24,7 +24,9 @@ from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.signing import NotSigned
 from mainstay.operations.deploying import deploy
+from mainstay.operations.exporting import export
 from mainstay.operations.home import state_of
+from mainstay.operations.importing import import_file
 from mainstay.operations.signing import keygen, sign
 from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.training import train
@@ -177,6 +179,19 @@ def test_a_part_in_a_native_format_needs_the_operators_trust_in_the_blend_too(tw
     (two_versions / "trust.txt").write_text("\n".join(types))
     rows = frame_of(fresh(two_versions)).drop(columns="class")
     assert set(mainstay.load("blend", folder=two_versions).predict(rows)) == {"bad", "good"}
+
+
+def test_a_blend_travels_as_a_folder_whatever_it_is_made_of(two_versions: Path) -> None:
+    types = ("age_rule.AgeRule",)
+    (two_versions / "trust.txt").write_text("\n".join(types))
+    own = registered(two_versions, "own", AgeRule(), trusted=types)
+    for name, of in (("graph", BOTH), ("parts", ["loans:1", own])):
+        done = mainstay.ensemble(name, of=of, folder=two_versions)
+        export(two_versions, f"{name}:1", kind="native", output=two_versions / name)
+        again = import_file(two_versions, two_versions / name, name="again")
+        assert again.content_id == done.content_id
+    with pytest.raises(MainstayError, match="--format native"):
+        export(two_versions, "parts:1", kind="onnx", output=two_versions / "parts.onnx")
 
 
 @pytest.mark.parametrize(

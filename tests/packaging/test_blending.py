@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 from custom_parts import Rule, Spelled
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -28,14 +30,16 @@ from sklearn.svm import LinearSVC
 
 from mainstay.models.blending import Part, Parts, build
 from mainstay.models.combining import Combination
+from mainstay.models.formats.composite import FILE, nested
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.formats.objects import Given
-from mainstay.models.package import Decision
+from mainstay.models.formats.opsets import prefixed, reads
+from mainstay.models.package import Decision, Draft, ModelSpec, PackageCorrupt, encoded
 from mainstay.models.packaging import Built
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
-from mainstay.models.signature import Cells
+from mainstay.models.signature import Cells, Column
 from mainstay.models.uniting import CannotBlend
 
 DRAW = np.random.default_rng(0)
@@ -339,3 +343,113 @@ def test_tensors_of_one_name_are_one_input() -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     with pytest.raises(CannotBlend, match=r"'image' is float32 \(2, 2\) in p:1 and float32 \(4, 1\) in p:3"):
         Parts([parts.parts[0], of_file("p:3", picture(weights[0], shape=(4, 1)), labels=("a", "b", "c"))])
+
+
+def branching(names: str) -> onnx.ModelProto:
+    """A regression whose branches read what stands outside of them, called from a function of the file's own."""
+    single = onnx.TensorProto.FLOAT
+    yes, no = (
+        helper.make_graph(
+            [helper.make_node("Mul", ["x", weight], [f"{names}{weight} times"])],
+            weight,
+            [],
+            [helper.make_tensor_value_info(f"{names}{weight} times", single, ["n", 1])],
+        )
+        for weight in ("two", "three")
+    )
+    twice = helper.make_function(
+        "own", "Same", ["a"], ["b"], [helper.make_node("Identity", ["a"], ["b"])], [helper.make_opsetid("", 21)]
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["x"], ["all"], keepdims=0),
+            helper.make_node("Greater", ["all", "zero"], ["which"]),
+            helper.make_node("If", ["which"], ["chosen"], then_branch=yes, else_branch=no),
+            helper.make_node("Same", ["chosen"], ["y"], domain="own"),
+        ],
+        "branching",
+        [helper.make_tensor_value_info("x", single, ["n", 1])],
+        [helper.make_tensor_value_info("y", single, ["n", 1])],
+        [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("two", 2), ("three", 3), ("zero", 0))],
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("own", 1)]
+    return helper.make_model(graph, functions=[twice], opset_imports=opsets, ir_version=10)
+
+
+def test_graphs_with_branches_and_functions_of_their_own_keep_their_meaning() -> None:
+    models = [prefixed(inliner.inline_local_functions(branching("")).graph, name) for name in ("one/", "two/")]
+    both = helper.make_model(
+        helper.make_graph(
+            [*models[0].node, *models[1].node],
+            "both",
+            [*models[0].input, *models[1].input],
+            [*models[0].output, *models[1].output],
+            [*models[0].initializer, *models[1].initializer],
+        ),
+        opset_imports=[helper.make_opsetid("", 21)],
+        ir_version=10,
+    )
+    session = onnxruntime.InferenceSession(both.SerializeToString())
+    x = np.array([[1.5]], np.float32)
+    assert [y.item() for y in session.run(None, {"one/x": x, "two/x": -x})] == [3.0, -4.5]
+    inner = next(node for node in models[0].node if node.op_type == "If")
+    assert reads(inner) >= {"one/which", "one/x", "one/two", "one/three"}
+
+
+def test_a_graph_of_columns_stands_beside_one_behind_an_encoder(two: Parts) -> None:
+    frame = FRAME[["age", "income"]].astype(np.float64)
+    scaled = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame.to_numpy(), BAD)
+    kinds = [("age", DoubleTensorType([None, 1])), ("income", DoubleTensorType([None, 1]))]
+    named = make_pipeline(make_column_transformer((StandardScaler(), ["age", "income"])), LogisticRegression())
+    named.fit(frame, BAD)
+    graph = convert_sklearn(
+        named, initial_types=kinds, options={"zipmap": False}, target_opset={"": 17, "ai.onnx.ml": 3}
+    )
+    raw = of_file("raw:1", graph, labels=("bad", "good"))
+    assert raw.package.encoder is None
+    parts = Parts([two.parts[1], raw])
+    built, model = blended(parts, Combination(method="mean"))
+    assert (built.format, built.reason) == ("onnx", "")
+    rows = FRAME[list(parts.signature.names)]
+    expected = (two.parts[1].model.predict_proba(rows) + scaled.predict_proba(frame.to_numpy())) / 2
+    np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"combination": {"method": "mean"}, "parts": [""]},
+        {"combination": {"method": "mean"}, "parts": ["", ""]},
+        {"combination": {"method": "mean"}, "parts": ["part0.", "part0."]},
+        {"combination": {"method": "weights", "weights": [1.0]}, "parts": ["part0.", "part1."]},
+        {
+            "combination": {"method": "stack", "coefficients": [[1.0]], "intercepts": [1.0]},
+            "parts": ["part0.", "part1."],
+        },
+        {"combination": {"method": "product"}, "parts": ["part0.", "part1."]},
+        {"combination": {"method": "mean"}, "parts": ["part0.", "part7."]},
+    ],
+)
+def test_a_document_that_does_not_fit_its_parts_is_refused(two: Parts, document: Any) -> None:
+    content = {**nested([part.package for part in two.parts], Combination(method="mean"))}
+    content |= {FILE: encoded(document), "signature.json": encoded(two.signature)}
+    content["model.json"] = encoded(ModelSpec(format="ensemble", file=FILE))
+    with pytest.raises(PackageCorrupt):
+        Model.load(Draft(content).package())
+
+
+def test_a_blend_holds_no_part_that_runs_code_of_its_own(two: Parts) -> None:
+    content = {**nested([part.package for part in two.parts], Combination(method="mean"))}
+    content |= {
+        "signature.json": encoded(two.signature),
+        "model.json": encoded(ModelSpec(format="ensemble", file=FILE)),
+    }
+    assert Model.load(Draft(content).package()).signature == two.signature
+    content["part1.signature.json"] = encoded(
+        msgspec.structs.replace(two.parts[1].model.signature, inputs=(Column(name="other", type="number"),))
+    )
+    with pytest.raises(PackageCorrupt, match="does not fit its parts"):
+        Model.load(Draft(content).package())
+    content["part1.model.json"] = b'{"format": "pickle", "file": "model.onnx"}'
+    with pytest.raises(PackageCorrupt):
+        Model.load(Draft(content).package())

@@ -71,6 +71,8 @@ def _given(
             )
     rules = [rule for _, part in trained for rule in rules_of(part)]
     kept = table.rows(np.flatnonzero(unseen_by(rules, table)))
+    if not len(kept):
+        raise MainstayError(f"No row of {data.name} is left to judge by: give others with --evaluate.")
     note = f"Judged on rows of {data.name}, as one that no part was trained on."
     if trained:
         names = " and ".join(dict.fromkeys(name for name, _ in trained))
@@ -103,7 +105,7 @@ def _present(slices: Sequence[str], table: Table) -> tuple[str, ...]:
 
 
 def _truth(table: Table, signature: Signature, name: str) -> Any:
-    truth = truth_for(table, signature) if len(table) else []
+    truth = truth_for(table, signature)
     if truth is None:
         raise MainstayError(
             f"{name} has no full column {signature.target!r} of true answers: name the column with --target."

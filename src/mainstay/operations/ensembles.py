@@ -13,6 +13,7 @@ import numpy as np
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.blending import Ask, Part, Parts, build
 from mainstay.models.combining import Combination, Method
+from mainstay.models.formats.composite import HELD
 from mainstay.models.package import Decision
 from mainstay.models.packaging import Built
 from mainstay.models.runtime import Model
@@ -199,6 +200,12 @@ def _method(method: str, weights: Sequence[float] | None, parts: int) -> Method:
 def _part(folder: Path, registry: Registry, ref: str, trusted: Sequence[str]) -> Part:
     version = registry.version(ref)
     package = admitted(folder, registry, version)
+    kind = package.spec.format
+    if kind not in HELD:
+        raise CannotBlend(
+            f"{version.ref} is served as {kind}, in an environment of its own, and the parts of a blend share one: "
+            "leave it out."
+        )
     model = Model.load(package, trusted=trusted)
     model.check_golden()
     return Part(version.ref, package, model)

@@ -5,20 +5,23 @@ It runs in the process that any native model runs in, with what its parts need a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.answers import Answers
 from mainstay.models.combining import Combination, combined
-from mainstay.models.package import Manifest, Package
+from mainstay.models.package import Format, Manifest, Package, PackageCorrupt
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
 from mainstay.models.uniting import View, view_of
 
 FILE = "ensemble.json"
+HELD: tuple[Format, ...] = ("onnx", "skops", "lightgbm", "xgboost", "catboost", "ensemble")
+"""Formats of parts: those that run in the process of whoever loads them, and run no code of their file's."""
+_PREFIX = re.compile(r"part[0-9]{1,3}\.")
 
 
 class Ensemble(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +82,32 @@ def load(package: Package, *, trusted: tuple[str, ...] = ()) -> CompositeRunner:
     Raises:
         UntrustedTypes: a part holds types that are not in `trusted`. PackageCorrupt: a file is missing or was changed.
     """
-    document = package.document(package.spec.file, Ensemble)
-    if len(document.parts) < 2:
-        raise MainstayError(f"{package.spec.file} names {len(document.parts)} parts, and a blend has two or more.")
-    parts = [Model.load(part_of(package, prefix), trusted=trusted) for prefix in document.parts]
-    return CompositeRunner(parts, document.combination, package.signature)
+    document, signature = package.document(package.spec.file, Ensemble), package.signature
+    prefixes = document.parts
+    if not all(_PREFIX.fullmatch(prefix) for prefix in prefixes) or len({*prefixes}) < max(2, len(prefixes)):
+        raise PackageCorrupt(f"{package.spec.file} of the package does not name two parts or more, each once.")
+    packages = [part_of(package, prefix) for prefix in prefixes]
+    if other := [part.spec.format for part in packages if part.spec.format not in HELD]:
+        raise PackageCorrupt(f"The package holds a part in the format {other[0]!r}, which no blend can hold.")
+    if not _fits(signature, [part.signature for part in packages], document.combination):
+        raise PackageCorrupt(f"{package.spec.file} of the package does not fit its parts and its signature.")
+    return CompositeRunner([Model.load(part, trusted=trusted) for part in packages], document.combination, signature)
+
+
+def _fits(whole: Signature, parts: Sequence[Signature], combination: Combination) -> bool:
+    """Whether every part finds its inputs and its labels, and every number its part."""
+    columns = {column.name: column.type for column in whole.inputs}
+    tensors = {tensor.name for tensor in whole.tensors}
+    for part in parts:
+        known = all(columns.get(column.name) in (column.type, "text") for column in part.inputs)
+        if not known or part.task != whole.task or {*map(repr, part.labels)} != {*map(repr, whole.labels)}:
+            return False
+        if not tensors.issuperset(tensor.name for tensor in part.tensors):
+            return False
+    if combination.method == "weights":
+        return len(combination.weights) == len(parts)
+    if combination.method != "stack":
+        return True
+    each = 1 if whole.task != "multiclass" else len(whole.labels)
+    rows = combination.coefficients
+    return len(rows) == len(combination.intercepts) == each and all(len(row) == each * len(parts) for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import onnx
-from onnx import defs, version_converter
+from onnx import defs, helper, version_converter
 
 from mainstay.models.formats.tree_rewriting import NeedsOlder, rewritten
 from mainstay.models.merging import CannotMerge
@@ -30,6 +30,8 @@ def raised(model: onnx.ModelProto, opsets: dict[str, int]) -> onnx.ModelProto:
     Raises:
         CannotMerge: an operator means something else there, and cannot be rewritten.
     """
+    if _imports(model).get(ML, 0) == 1 and opsets[ML] > 1:
+        model = _with_listed_labels(model)
     try:
         model = rewritten(model, opsets.get(ML, 0))
     except NeedsOlder as error:
@@ -47,6 +49,31 @@ def raised(model: onnx.ModelProto, opsets: dict[str, int]) -> onnx.ModelProto:
         raise CannotMerge(
             f"{changed[0].op_type} of opset {own.get('', 1)} cannot be raised to opset {opsets['']} ({error})"
         ) from error
+
+
+def _with_listed_labels(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with label encoders of ai.onnx.ml 1, from texts to their positions, as version 2 spells them."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in nodes(copy.graph):
+        if node.op_type != "LabelEncoder" or node.domain != ML:
+            continue
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if "default_string" in given or "default_int64" not in given:
+            raise CannotMerge("a label encoder of ai.onnx.ml 1 does not say which way it goes")
+        texts = given["classes_strings"]
+        del node.attribute[:]
+        node.attribute.extend(
+            [
+                helper.make_attribute("keys_strings", texts),
+                helper.make_attribute("values_int64s", range(len(texts))),
+                helper.make_attribute("default_int64", given["default_int64"]),
+            ]
+        )
+    for entry in copy.opset_import:
+        if entry.domain == ML:
+            entry.version = 2
+    return copy
 
 
 def prefixed(graph: onnx.GraphProto, prefix: str) -> onnx.GraphProto:

@@ -41,6 +41,9 @@ def onnx_of(package: Package) -> bytes:
     model = onnx.load_model_from_string(package.read(spec.file))
     _labelled(model, signature, spec.decision)
     data = model.SerializeToString(deterministic=True)
+    inputs = {entry.name for entry in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
+    if encoder is not None and inputs != {FEATURES}:
+        raise CannotExport("The model takes inputs beside its encoder's features: export it with --format native.")
     if encoder is not None and model.producer_name != _PRODUCER:
         data = _fronted(model, signature, encoder)
     elif encoder is not None:
