@@ -96,10 +96,12 @@ def checked(folder: Path, done: CompressedVersion, source: str) -> Package:
     assert parity.holds
     assert parity.single.rows > 0
     said = json.loads(smaller.read(files.LINEAGE))
-    assert said["parts"] == [{"version": source, "content_id": before.manifest.content_id}]
+    (part,) = said["parts"]
+    assert (part["version"], part["content_id"]) == (source, before.manifest.content_id)
     page = smaller.read(files.REPORT).decode()
     assert "<h2>Compression</h2>" in page
-    assert f"{told.after.bytes:,}" in page
+    for shown in (f"{told.after.bytes:,}", f"{told.before.microseconds:.1f}", f"{told.after.microseconds:.1f}"):
+        assert shown in page
     return smaller
 
 
@@ -275,6 +277,9 @@ def test_a_smaller_version_is_made_from_another_and_can_be_exported(folder, tmp_
     assert found.bytes < 0.6 * export(folder, NETWORK, kind="onnx", output=tmp_path / "large.onnx").bytes
     again = compress(folder, NETWORK, techniques=["quantize"])
     assert again.content_id == done.content_id
+    export(folder, done.version, kind="native", output=tmp_path / "files")
+    back = import_file(folder, tmp_path / "files", name="back")
+    assert (back.content_id, back.largest_difference) == (done.content_id, None)
 
 
 @pytest.mark.parametrize(
