@@ -33,8 +33,10 @@ from mainstay.models.combining import Combination
 from mainstay.models.formats.composite import FILE, nested
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
+from mainstay.models.formats.graph import CannotExport
 from mainstay.models.formats.objects import Given
 from mainstay.models.formats.opsets import prefixed, reads
+from mainstay.models.formats.raw_export import onnx_of
 from mainstay.models.package import Decision, Draft, ModelSpec, PackageCorrupt, encoded
 from mainstay.models.packaging import Built
 from mainstay.models.registering import draft_of
@@ -413,6 +415,47 @@ def test_a_graph_of_columns_stands_beside_one_behind_an_encoder(two: Parts) -> N
     rows = FRAME[list(parts.signature.names)]
     expected = (two.parts[1].model.predict_proba(rows) + scaled.predict_proba(frame.to_numpy())) / 2
     np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=0, atol=1e-6)
+
+
+def spelled(shares: dict[str, float]) -> onnx.ModelProto:
+    """The share of a text that is looked up; 0.5 where it is not listed."""
+    single = onnx.TensorProto.FLOAT
+    looked = helper.make_node("LabelEncoder", ["note"], ["first"], domain="ai.onnx.ml", default_float=0.5)
+    looked.attribute.append(helper.make_attribute("keys_strings", list(shares)))
+    looked.attribute.append(helper.make_attribute("values_floats", list(shares.values())))
+    nodes = [
+        looked,
+        helper.make_node("Sub", ["one", "first"], ["second"]),
+        helper.make_node("Concat", ["first", "second"], ["shares"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "spelled",
+        [helper.make_tensor_value_info("note", onnx.TensorProto.STRING, ["n", 1])],
+        [helper.make_tensor_value_info("shares", single, ["n", 2])],
+        [numpy_helper.from_array(np.float32(1), "one")],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_texts_that_graphs_take_by_name_stand_beside_features_however_deep(two: Parts) -> None:
+    shares = {"late": 0.9, "late again": 0.75, "paid in time": 0.25}
+    said = of_file("words:1", spelled(shares), labels=("bad", "good"))
+    late = np.array([shares.get(note, 0.5) for note in FRAME["note"]])
+    words = np.column_stack([late, 1 - late])
+    assert said.package.encoder is None and said.model.signature.inputs[0].type == "text"
+    built, blend = blended(Parts([two.parts[1], said]), Combination(method="mean"))
+    assert (built.format, built.reason) == ("onnx", "")
+    first = (two.parts[1].model.predict_proba(FRAME[TABLE]) + words) / 2
+    np.testing.assert_allclose(blend.predict_proba(FRAME), first, rtol=0, atol=1e-6)
+    inner = Part("blend:1", built.draft.package(), blend)
+    again, model = blended(Parts([inner, two.parts[0], said]), Combination(method="mean"))
+    assert (again.format, again.reason) == ("onnx", "")
+    others = two.parts[0].model.predict_proba(FRAME[TABLE]) + words
+    np.testing.assert_allclose(model.predict_proba(FRAME), (first + others) / 3, rtol=0, atol=1e-6)
+    with pytest.raises(CannotExport, match="--format native"):
+        onnx_of(built.draft.package())
 
 
 @pytest.mark.parametrize(

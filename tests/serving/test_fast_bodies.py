@@ -30,6 +30,7 @@ TEXTS = Bodies(
             Column(name="a:b", type="text", nullable=True),
             Column(name="when", type="datetime", nullable=True, format="%d.%m.%Y"),
             Column(name="n", type="category", categories=("1", "-2", "03", "?"), nullable=True),
+            Column(name="own", type="category", categories=("1", "?"), nullable=True, missing_tokens=("03",)),
         ),
         task="regression",
         missing_tokens=("?", "1"),

@@ -68,10 +68,9 @@ def merged_graph(pieces: Sequence[Piece], merged: Merged, combination: Combinati
     for number, (piece, model, positions) in enumerate(zip(pieces, models, merged.positions, strict=True)):
         name = f"{PART}{number}/"
         part = prefixed(model.graph, name)
-        if piece.encoder is None:
-            given = _columns(graph, model.graph, piece, positions, texts)
-        else:
-            given = {FEATURES: _features(graph, piece.encoder, positions, width)}
+        given = _columns(graph, model.graph, piece, positions, texts)
+        if piece.encoder is not None:
+            given[FEATURES] = _features(graph, piece.encoder, positions, width)
         given |= _tensors(graph, model.graph, piece)
         for entry, tensor in given.items():
             graph.nodes.append(helper.make_node("Identity", [tensor], [name + entry], f"{name}{entry} in"))
@@ -97,24 +96,24 @@ def _ours() -> onnx.ModelProto:
 def _columns(
     graph: Graph, part: onnx.GraphProto, piece: Piece, positions: Sequence[int], texts: set[str]
 ) -> dict[str, str]:
-    """For each column that a graph without an encoder takes by name, the tensor (n, 1) that it is given; `texts` are
-    the inputs of the whole so far."""
+    """For each column that a graph takes by name (texts; all, where there is no encoder), the tensor (n, 1) that it is
+    given; `texts` are the inputs of the whole so far."""
     constants = {tensor.name for tensor in part.initializer}
     wanted = {entry.name: entry.type.tensor_type.elem_type for entry in part.input if entry.name not in constants}
     given: dict[str, str] = {}
     place = iter(positions)
     for column in piece.signature.inputs:
-        position = None if column.type == "text" else next(place)
-        if column.name not in wanted:
-            continue
-        if position is not None:
-            cell = graph.add("Gather", FEATURES, graph.constant([position], np.int64), axis=1)
-            given[column.name] = graph.add("Cast", cell, to=wanted[column.name])
-            continue
-        _check_name(column.name)
-        if column.name not in texts:
-            texts.add(graph.input(column.name, "string", ["rows", 1]))
-        given[column.name] = column.name
+        if column.type == "text":
+            if column.name in wanted:
+                _check_name(column.name)
+                if column.name not in texts:
+                    texts.add(graph.input(column.name, "string", ["rows", 1]))
+                given[column.name] = column.name
+        elif piece.encoder is None:
+            position = next(place)
+            if column.name in wanted:
+                cell = graph.add("Gather", FEATURES, graph.constant([position], np.int64), axis=1)
+                given[column.name] = graph.add("Cast", cell, to=wanted[column.name])
     return given
 
 
