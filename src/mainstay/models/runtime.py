@@ -35,6 +35,7 @@ FORMATS: dict[Format, str] = {
     "xgboost": "mainstay.models.formats.xgboost_native",
     "catboost": "mainstay.models.formats.catboost_native",
     "ensemble": "mainstay.models.formats.composite",
+    "savedmodel": "mainstay.models.formats.savedmodel",
 }
 
 

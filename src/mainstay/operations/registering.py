@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _evaluated(
     model: Model, *, X: Any, X_test: Any, y_test: Any, slices: Sequence[str], gates: Sequence[Gate], positive: Any
 ) -> Evaluation:
     signature = model.signature
-    if signature.tensors or X is None:
+    if signature.tensors or X is None or isinstance(X, Mapping):
         if slices or named(gates):
             raise MainstayError("Slices are columns of a table, and this model takes none: leave slices out.")
         frame, cells = None, model.cells(X_test)

@@ -15,7 +15,7 @@ from mainstay.models.package import Decision
 from mainstay.models.signature import Label
 
 _HERE = "mainstay.models.formats"
-MODULES = ("booster_object", "onnx_object", "sklearn_object")
+MODULES = ("booster_object", "onnx_object", "keras_object", "sklearn_object")
 """In the order in which they are asked whether an object is theirs; scikit-learn's interface is the most general."""
 
 
