@@ -27,6 +27,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.formats.compression.forests import first_rounds, merged, rounds_of
 from mainstay.models.formats.compression.pruning import pruned, smallest
 from mainstay.models.formats.compression.technique import NotApplicable
+from mainstay.models.formats.compression.weights import halved
 from mainstay.models.formats.export import to_onnx
 
 ROUNDS = 12
@@ -101,6 +102,30 @@ def test_a_part_of_a_forest_is_the_mean_of_its_trees(forest, classes, kept):
     smaller = first_rounds(graph, kept, of=ROUNDS, reweighted=True)
     trees = [tree.predict_proba(x) if classes else tree.predict(x)[:, None] for tree in forest.estimators_[:kept]]
     assert np.abs(answers(smaller, x) - np.mean(trees, axis=0)).max() <= 1e-12
+
+
+def test_a_forest_in_half_precision_can_still_be_cut():
+    x, y = rows_of(3)
+    forest = RandomForestClassifier(ROUNDS, max_depth=5, random_state=0).fit(x, y)
+    graph = to_onnx(forest, width=6).graph
+    small = halved(graph)
+    assert rounds_of(small) == ROUNDS
+    trees = [tree.predict_proba(x) for tree in forest.estimators_[:4]]
+    for share in (0.0, 0.2):
+        cut = merged(first_rounds(small, 4, of=ROUNDS, reweighted=True), share)
+        assert len(cut) < 0.5 * len(small)
+        assert np.abs(answers(cut, x) - np.mean(trees, axis=0)).max() <= (1e-3 if share == 0 else 0.3)
+
+
+def test_trees_of_which_something_unknown_is_made_are_left_alone():
+    x, y = rows_of(3)
+    forest = RandomForestClassifier(ROUNDS, max_depth=5, random_state=0).fit(x, y)
+    model = onnx.load_model_from_string(to_onnx(forest, width=6).graph)
+    for node in model.graph.node:
+        if node.op_type == "ReduceSum":
+            node.op_type = "ReduceMax"
+    with pytest.raises(NotApplicable, match="not known here"):
+        rounds_of(model.SerializeToString())
 
 
 @pytest.mark.parametrize("forest, classes", FORESTS, ids=lambda value: type(value).__name__)

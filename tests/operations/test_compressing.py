@@ -153,6 +153,13 @@ def test_of_several_techniques_those_are_kept_that_hold(folder):
     assert "does not apply" in reasons["float16"]
 
 
+def test_a_forest_is_cut_before_its_table_is_rounded(folder):
+    done = compress(folder, TREES, techniques=["float16", "prune_trees"], max_loss=0.02)
+    assert done.kept == ["prune_trees", "float16"]
+    checked(folder, done, TREES)
+    assert [each.technique for each in done.compression.tried] == ["prune_trees", "float16"]
+
+
 def test_a_loss_that_does_not_hold_is_refused_with_its_figures(folder):
     done = compress(folder, NETWORK, techniques=["quantize"], max_loss=0.0, metric="log_loss")
     assert (done.version, done.passed, done.kept) == ("", False, [])
@@ -169,7 +176,7 @@ def test_a_loss_that_does_not_hold_is_refused_with_its_figures(folder):
 def test_what_saves_nothing_is_not_kept(folder):
     done = compress(folder, LINEAR, techniques=["quantize", "prune_trees"])
     assert done.version == ""
-    assert done.reason.startswith("Nothing is registered. --quantize: It does not apply")
+    assert done.reason.startswith("Nothing is registered. --prune-trees: It does not apply: it has no trees.")
     assert count(folder) == 3
 
 

@@ -17,9 +17,9 @@ from mainstay.operations.unseen import Unseen
 from mainstay.training.compression import CHOOSING, QUICK, Loss, Tried, loss_of, metric_of
 from mainstay.training.intervals import Pairing
 
-Technique = Literal["quantize", "float16", "prune_trees"]
+Technique = Literal["prune_trees", "quantize", "float16"]
 TECHNIQUES: tuple[Technique, ...] = get_args(Technique)
-"""In the order in which they are tried."""
+"""In the order in which they are tried: pruning has to find tables of leaves as they were written."""
 
 _OF_WEIGHTS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "quantize": (quantized, "Weights are kept as 8-bit integers"),
@@ -47,11 +47,14 @@ class Shrinking:
         self._cells = unseen.cells.rows(self._rows)
         truth = unseen.scored(self.before.rows(self._rows), self._rows)
         self._before = Pairing(truth, seed=unseen.seed, most=QUICK)
-        self._allowed = max_loss * CHOOSING if self._chooses else max_loss
 
     @property
     def kept(self) -> tuple[str, ...]:
         return tuple(each.technique for each in self.tried if each.kept)
+
+    def _allowed(self, technique: Technique) -> float:
+        """The loss that is allowed, in all, with this technique on the rows that are chosen by."""
+        return self.max_loss * CHOOSING[technique] if self._chooses else self.max_loss
 
     def attempt(self, technique: Technique) -> None:
         """Tries a technique on the graph as it is by now; one that saves bytes and holds becomes part of it."""
@@ -70,8 +73,9 @@ class Shrinking:
             loss = self._loss(self._asked(graph))
         except MainstayError as error:  # ONNX Runtime refuses the graph
             return Tried(technique=technique, kept=False, reason=str(error), bytes=after)
-        if not loss.holds(self._allowed):
-            reason = f"It loses too much: {loss.told()}, and {self._allowed:g} is allowed on these rows."
+        allowed = self._allowed(technique)
+        if not loss.holds(allowed):
+            reason = f"It loses too much: {loss.told()}, and {allowed:g} is allowed on these rows."
             return Tried(technique=technique, kept=False, reason=reason, bytes=after, loss=loss)
         self.graph = graph
         return Tried(technique=technique, kept=True, reason=f"{what}.", bytes=after, loss=loss)
@@ -80,7 +84,8 @@ class Shrinking:
         if technique in _OF_WEIGHTS:
             make, what = _OF_WEIGHTS[technique]
             return make(self.graph), what
-        found = pruned(self.graph, self._asked, lambda answers: self._loss(answers).holds(self._allowed))
+        allowed = self._allowed(technique)
+        found = pruned(self.graph, self._asked, lambda answers: self._loss(answers).holds(allowed))
         return found.graph, f"It has {found.told()}"
 
     def _asked(self, graph: bytes) -> Answers:

@@ -14,8 +14,9 @@ from mainstay.training.metrics import LOWER_IS_BETTER, METRICS, PRIMARY, Scored,
 
 MAX_LOSS = 0.005
 """Half a point of a score; half a percent of an error."""
-CHOOSING = 0.5
-"""What is chosen on one half of the rows may use this share of the loss: the other half has to agree."""
+CHOOSING = {"prune_trees": 0.5, "quantize": 0.75, "float16": 0.75}
+"""What is chosen on one half of the rows may use this share of the loss, with all before it: the other half has to
+agree, and pruning, which goes as far as it may, leaves something for the others."""
 QUICK = 200
 """Bootstrap draws while choosing."""
 RULE = (

@@ -41,6 +41,7 @@ def forests_of(model: onnx.ModelProto) -> list[Forest]:
         NotApplicable: there are none.
     """
     found: list[Forest] = []
+    unknown = False
     for node in model.graph.node:
         if node.op_type == "TreeEnsemble" and node.domain == "ai.onnx.ml":
             leaves = _leaf_numbers(model.graph, node)
@@ -48,10 +49,12 @@ def forests_of(model: onnx.ModelProto) -> list[Forest]:
                 found.append(_Sums(node))
             elif (table := _table_behind(model.graph, node, leaves)) is not None:
                 found.append(table)
+            else:
+                unknown = True
         elif node.op_type in _CLASSIC and node.domain == "ai.onnx.ml":
             found.append(ClassicForest(node))
     if not found:
-        raise NotApplicable("it has no trees")
+        raise NotApplicable("what is made of its trees is not known here" if unknown else "it has no trees")
     return found
 
 
@@ -163,12 +166,15 @@ def _table_behind(graph: onnx.GraphProto, node: onnx.NodeProto, cast: onnx.NodeP
     """The table whose rows are a node's leaves: TreeEnsemble, Cast, Gather, ReduceSum, and Div for several trees."""
     constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
     gather = _only_taker(graph, cast.output[0], "Gather")
-    if gather is None or gather.input[0] not in constants or _takers(graph, gather.input[0]) != 1:
+    if gather is None or _takers(graph, gather.input[0]) != 1:
         return None
+    # In half precision, it stands behind a cast.
+    restored = next((each for each in graph.node if gather.input[0] in each.output and each.op_type == "Cast"), None)
+    table = constants.get(gather.input[0] if restored is None else restored.input[0])
     added = _only_taker(graph, gather.output[0], "ReduceSum")
-    if added is None:
+    if added is None or table is None or _takers(graph, table.name) != 1:
         return None
-    table, trees = constants[gather.input[0]], next(len(a.ints) for a in node.attribute if a.name == "tree_roots")
+    trees = next(len(a.ints) for a in node.attribute if a.name == "tree_roots")
     divided = _only_taker(graph, added.output[0], "Div")
     divisor = None if divided is None else constants.get(divided.input[1])
     if divided is None or divisor is None or int(np.prod(divisor.dims)) != 1:
