@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
+from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
 
 _HERE = "mainstay.models.formats.foreign"
@@ -44,6 +51,34 @@ def format_of(path: Path) -> Format:
     raise CannotImport(f"{path.name} is none of the formats that are read: {known}.")
 
 
+def check_apart(path: Path, told: Told) -> None:
+    """Reads a file once in a process of its own, where its library may end the process at a damaged one.
+
+    Raises:
+        CannotImport: it did.
+    """
+    module = format_of(path)
+    if not getattr(module, "NATIVE_READER", False):
+        return
+    words = [sys.executable, "-m", __name__, str(path), msgspec.json.encode(told).decode()]
+    done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if done.returncode < 0:
+        raise CannotImport(
+            f"{path.name} ended the process that read it with {module.NAME}'s library "
+            f"({signal.Signals(-done.returncode).name}): it is damaged, so write it again."
+        )
+
+
 def draft_of_file(path: Path, told: Told) -> Imported:
     """The package of a file. Raises CannotImport, MissingExtra, PackageCorrupt, SignatureError."""
     return format_of(path).draft(path, told)
+
+
+def _read_apart(path: str, told: str) -> None:
+    """What `check_apart` runs. That a file is refused is told by the process that asked."""
+    with contextlib.suppress(MainstayError):
+        draft_of_file(Path(path), msgspec.json.decode(told, type=Told))
+
+
+if __name__ == "__main__":
+    _read_apart(*sys.argv[1:])

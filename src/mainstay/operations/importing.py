@@ -11,7 +11,7 @@ import numpy as np
 
 from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import Imported, Told
-from mainstay.models.importing import draft_of_file, format_of
+from mainstay.models.importing import check_apart, draft_of_file, format_of
 from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.operations.home import state_of
@@ -91,6 +91,7 @@ def import_file(
     for text in gates:
         parse(text)
     told = Told(tuple(columns), tuple(labels), tuple(nullable), target, trusted_types(folder), general, logits)
+    check_apart(path, told)
     made = draft_of_file(path, told)
     served = Model.load(made.draft.package(), trusted=told.trusted)
     signature = served.signature

@@ -11,10 +11,10 @@ import numpy as np
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
-from mainstay.models.formats.foreign.protocol import Told
+from mainstay.models.formats.foreign.protocol import Imported, Told
 from mainstay.models.formats.frames import retaken, take
 from mainstay.models.formats.objects import Given
-from mainstay.models.importing import draft_of_file
+from mainstay.models.importing import check_apart, draft_of_file
 from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -70,7 +70,7 @@ def register(
         trusted=tuple(trusted),
         decision=_decision(model, labels, threshold, positive),
     )
-    made = draft_of_file(Path(model), _told(given)) if isinstance(model, str | Path) else draft_of(model, given)
+    made = _of_file(Path(model), given) if isinstance(model, str | Path) else draft_of(model, given)
     built = made.built
     served = Model.load(built.draft.package(), trusted=trusted)
     conditions = [parse(text, served.signature.judged) for text in gates]
@@ -93,9 +93,8 @@ def register(
         return record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
 
 
-def _told(given: Given) -> Told:
-    """What is said of a model's file."""
-    return Told(
+def _of_file(path: Path, given: Given) -> Imported:
+    told = Told(
         columns=given.columns,
         labels=tuple(map(str, given.labels)),
         target=given.target,
@@ -103,6 +102,8 @@ def _told(given: Given) -> Told:
         general=given.general,
         logits=given.logits,
     )
+    check_apart(path, told)
+    return draft_of_file(path, told)
 
 
 def _champion(registry: Registry, name: str) -> Champion | None:

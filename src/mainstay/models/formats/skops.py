@@ -35,6 +35,10 @@ class UntrustedTypes(MainstayError):
         )
 
 
+class BadSkopsFile(MainstayError):
+    """A file that skops cannot read; nothing of it was restored."""
+
+
 class SkopsRunner:
     """A native estimator: behind an encoder, or a whole pipeline that takes its own table."""
 
@@ -90,8 +94,13 @@ def _said_plainly() -> Iterator[None]:
 
 
 def untrusted(data: bytes) -> tuple[str, ...]:
-    """The types in a file that skops does not trust of itself, sorted."""
-    return tuple(sorted(io.get_untrusted_types(data=data)))
+    """The types in a file that skops does not trust of itself, sorted.
+
+    Raises:
+        BadSkopsFile: it is no file of skops, or one that was made to mislead.
+    """
+    with _read_soundly():
+        return tuple(sorted(io.get_untrusted_types(data=data)))
 
 
 def restored(data: bytes, trusted: Sequence[str]) -> Any:
@@ -99,10 +108,24 @@ def restored(data: bytes, trusted: Sequence[str]) -> Any:
 
     Raises:
         UntrustedTypes: it holds types that are not in `trusted`.
+        BadSkopsFile: as `untrusted`.
     """
     if refused := [name for name in untrusted(data) if name not in set(trusted)]:
         raise UntrustedTypes(refused)
-    return io.loads(data, trusted=list(trusted))
+    with _read_soundly():
+        return io.loads(data, trusted=list(trusted))
+
+
+@contextlib.contextmanager
+def _read_soundly() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # skops raises whatever a malformed document leads it to
+        said = " ".join(str(error).split())[:200]
+        raise BadSkopsFile(
+            f"This file of skops cannot be read ({type(error).__name__}: {said}): it is damaged, was made to mislead, "
+            "or needs other versions of its libraries."
+        ) from error
 
 
 def load(package: Package, *, trusted: tuple[str, ...] = ()) -> SkopsRunner:

@@ -27,6 +27,7 @@ from mainstay.models.runtime import decided
 from mainstay.models.signature import Cells, Column, Label, Signature
 
 NAME = "CatBoost"
+NATIVE_READER = True
 _REASON = "CatBoost hashes categories and texts itself, which no other program does"
 
 

@@ -12,6 +12,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Tol
 from mainstay.models.formats.lightgbm import classes_of
 
 NAME = "LightGBM"
+NATIVE_READER = True
 
 
 def detect(path: Path, head: bytes) -> bool:

@@ -17,6 +17,7 @@ from mainstay.models.formats.xgboost import classes_of
 from mainstay.models.signature import Floats
 
 NAME = "XGBoost"
+NATIVE_READER = True
 
 
 def detect(path: Path, head: bytes) -> bool:
@@ -35,6 +36,9 @@ def draft(path: Path, told: Told) -> Imported:
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(content))
+        bytes(booster.save_raw("json")).decode("utf-8")
+    except UnicodeDecodeError as error:  # a name in it, or a part of it in XGBoost's own words
+        raise CannotImport(f"{path.name} is no sound model of XGBoost: it holds bytes that are no UTF-8.") from error
     except xgboost.core.XGBoostError as error:
         said = str(error).strip().splitlines()
         raise CannotImport(f"{path.name} is no model that XGBoost reads: {said[-1] if said else error}.") from error
