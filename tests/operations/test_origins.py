@@ -11,9 +11,13 @@ import pytest
 from loan_projects import project_in
 
 from mainstay.cli.app import run
+from mainstay.models.package import LINEAGE, Draft
 from mainstay.operations.dvc import pointers
 from mainstay.operations.origins import Origin, lineage, picture, tree
 from mainstay.operations.training import train
+from mainstay.registry.records import Version
+from mainstay.registry.store import Registry
+from mainstay.testing.drafts import draft
 
 POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef\n  size: 12345\n  hash: md5\n  path: loans.csv\n"
 
@@ -72,3 +76,31 @@ def test_the_pointer_of_a_folder_above_counts_and_none_outside_of_the_project(tm
     assert pointers(project, "data/raw/loans.csv") == {"data.dvc": {"md5": "abc.dir", "nfiles": "3"}}
     assert pointers(project, "loans.csv") == {} and pointers(project, "../loans.csv") == {}
     assert pointers(project, None) == {}
+
+
+def test_what_an_ensemble_was_made_from_is_drawn_with_its_own_data(tmp_path: Path) -> None:
+    def said(**more: object) -> dict[str, bytes]:
+        return {LINEAGE: json.dumps({"git": {"commit": "c0ffee"}, **more}).encode()}
+
+    with Registry.open(tmp_path / ".mainstay") as registry:
+
+        def add(name: str, **more: object) -> Version:
+            made = Draft(draft(name).content, said(**more))
+            return registry.add(name, made, passed=True, actor="ann", summary={})
+
+        one = add("one", data={"files": {"one.csv": "1" * 64}, "dvc": {"one.csv.dvc": {"md5": "abc"}}})
+        parts = [
+            {"version": one.ref, "content_id": one.content_id},
+            {"version": one.ref, "content_id": "f" * 64},
+            {"version": "gone:7", "content_id": "e" * 64},
+        ]
+        blend = add("blend", parts=parts)
+        add("blend-of-blends", parts=[{"version": blend.ref, "content_id": blend.content_id}])
+    found = lineage(tmp_path, "blend-of-blends:1").origin
+    text = tree(found)
+    assert text.index("blend:1, content ") < text.index("one:1, content ") < text.index("one.csv, SHA-256 1111")
+    assert "one.csv.dvc: md5 abc" in text and text.count("git commit c0ffee") == 3
+    assert "one:1, content ffffffffffff; one:1 is another one in this registry" in text
+    assert "gone:7, content eeeeeeeeeeee, which this registry does not have" in text
+    drawn = ET.fromstring(picture(found))
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}text"))) == len(text.splitlines())

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.package import Package
 from mainstay.operations.registries import opened
 from mainstay.registry.records import Version
+from mainstay.registry.store import Registry
 
 ROW, STEP, LETTER, MARGIN = 26, 24, 7.4, 16
 """Of the picture, in pixels: a line, an indent, a letter, an edge."""
+
+
+DEEPEST = 8
+"""Versions that were made from versions that were made from versions …; further ones are named alone."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,15 +42,15 @@ def lineage(folder: Path, ref: str) -> Lineage:
     """What a version was made from. Raises NoRegistry, VersionNotFound and its like, PackageCorrupt."""
     with opened(folder, create=False) as registry:
         version = registry.version(ref)
-        package = registry.package(version)
-        return Lineage(version=version.ref, origin=origin_of(version, package))
+        return Lineage(version=version.ref, origin=_traced(registry, version, DEEPEST))
 
 
-def origin_of(version: Version, package: Package) -> Origin:
-    """The tree of a version, from its attestations. Raises PackageCorrupt."""
+def origin_of(version: Version, package: Package, traced: Callable[[str, str], Origin] | None = None) -> Origin:
+    """The tree of a version, from its attestations; `traced` gives the trees of the versions that it was made from, by
+    their names and content ids. Raises PackageCorrupt."""
     said = package.document(files.LINEAGE, dict[str, Any]) if files.LINEAGE in package else {}
     trials = package.document(files.TRIALS, dict[str, Any]) if files.TRIALS in package else None
-    parts = [*_making(version, said), *_data(said.get("data") or {}), *_code(said)]
+    parts = [*_making(version, said, traced or _named), *_data(said.get("data") or {}), *_code(said)]
     if trials is not None:
         parts.append(_search(trials))
     if said.get("libraries"):
@@ -52,7 +58,7 @@ def origin_of(version: Version, package: Package) -> Origin:
         parts.append(Origin(text=f"Python {said.get('python', '')} on {said.get('platform', '')}", parts=libraries))
     if not said:
         parts.append(Origin(text="Nothing else is known: the version was registered without its lineage"))
-    return Origin(text=f"{version.ref}, content {version.content_id[:12]}", parts=tuple(parts))
+    return Origin(text=_named(version.ref, version.content_id).text, parts=tuple(parts))
 
 
 def tree(origin: Origin) -> str:
@@ -82,7 +88,26 @@ def picture(origin: Origin) -> str:
     )
 
 
-def _making(version: Version, said: dict[str, Any]) -> Iterator[Origin]:
+def _traced(registry: Registry, version: Version, depth: int) -> Origin:
+    """The tree of a version, and those of the versions that it was made from, where the registry still has them."""
+
+    def part(ref: str, content_id: str) -> Origin:
+        try:
+            found = registry.version(ref)
+        except MainstayError:
+            return Origin(text=f"{_named(ref, content_id).text}, which this registry does not have")
+        if found.content_id != content_id:
+            return Origin(text=f"{_named(ref, content_id).text}; {ref} is another one in this registry")
+        return _traced(registry, found, depth - 1) if depth else _named(ref, content_id)
+
+    return origin_of(version, registry.package(version), part)
+
+
+def _named(ref: str, content_id: str) -> Origin:
+    return Origin(text=f"{ref}, content {content_id[:12]}")
+
+
+def _making(version: Version, said: dict[str, Any], traced: Callable[[str, str], Origin]) -> Iterator[Origin]:
     at = f"{version.created_at:%Y-%m-%d %H:%M:%S} UTC"
     yield Origin(text=f"registered {at} by {version.actor}")
     if command := said.get("command"):
@@ -90,8 +115,7 @@ def _making(version: Version, said: dict[str, Any]) -> Iterator[Origin]:
         parts = (Origin(text=f"fitted again from {parent}"),) if parent else ()
         yield Origin(text=f"made by {command}", parts=parts)
     if made_from := said.get("parts"):
-        versions = (Origin(text=f"{part['version']}, content {part['content_id'][:12]}") for part in made_from)
-        yield Origin(text="made from", parts=tuple(versions))
+        yield Origin(text="made from", parts=tuple(traced(part["version"], part["content_id"]) for part in made_from))
 
 
 def _data(data: dict[str, Any]) -> Iterator[Origin]:
