@@ -48,7 +48,9 @@ class Judge:
         cells = cells_of(rows.table, self.parts.signature)
         evaluation = self._with_baseline(truth(cells), rows)
         each = zip(self.parts.parts, self.parts.answers(cells), strict=True)
-        beside = {part.ref: self._scored(answers, rows) for part, answers in each}
+        beside = {
+            part.ref: evaluate(answers, rows.y, self.parts.signature, decision=self.decision) for part, answers in each
+        }
         return evaluation, beside, decide(self.gates, evaluation, champion=self._champion(truth, rows))
 
     def _scored(self, answers: Answers, rows: Rows) -> Evaluation:

@@ -202,10 +202,7 @@ def _part(folder: Path, registry: Registry, ref: str, trusted: Sequence[str]) ->
     package = admitted(folder, registry, version)
     kind = package.spec.format
     if kind not in HELD:
-        raise CannotBlend(
-            f"{version.ref} is served as {kind}, in an environment of its own, and the parts of a blend share one: "
-            "leave it out."
-        )
+        raise CannotBlend(f"{version.ref} is served as {kind}, which no blend can hold beside others: leave it out.")
     model = Model.load(package, trusted=trusted)
     model.check_golden()
     return Part(version.ref, package, model)
