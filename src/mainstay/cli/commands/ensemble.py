@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def ensemble(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the blend, under which it is registered.")],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[VERSION]...", help="Further parts, behind the one of --of.")
+        list[str] | None, typer.Argument(metavar="VERSION...", help="Further parts, behind the one of --of.")
     ] = None,
     *,
     of: Annotated[
