@@ -68,6 +68,8 @@ def take(X: Any) -> Taken:
                 f"Column names must be texts, and {name!r} is not: rename it, for example with "
                 "X.columns = X.columns.astype(str), and fit the model again."
             )
+        if not name.strip():
+            raise SignatureError("A column of X has an empty name: name it, and fit the model again.")
     if not frame.columns.is_unique:
         name = frame.columns[frame.columns.duplicated()][0]
         raise SignatureError(f"Column {name!r} stands more than once in X: rename one of them and fit the model again.")
@@ -104,7 +106,7 @@ def retaken(X: Any, taken: Taken) -> pd.DataFrame:
     """Further rows, as a DataFrame with the names of `taken`.
 
     Raises:
-        SignatureError: columns are missing.
+        SignatureError: columns are missing, or there are further ones.
     """
     frame, _, _ = _framed(X)
     names = [column.name for column in taken.spec.columns]
@@ -115,6 +117,8 @@ def retaken(X: Any, taken: Taken) -> pd.DataFrame:
     for name in names:
         if name not in frame.columns:
             raise SignatureError(f"The test rows have no column {name!r}, but X has.")
+    if further := [name for name in frame.columns if name not in names]:
+        raise SignatureError(f"The test rows have a column {further[0]!r}, which X has not: leave it out.")
     return frame[names]
 
 
@@ -189,6 +193,8 @@ def _taken(series: pd.Series[Any]) -> tuple[FrameColumn, Column]:
     spec = FrameColumn(name=name, dtype=str(dtype))
     if isinstance(dtype, pd.CategoricalDtype):
         return _taken_category(series, dtype, missing)
+    if isinstance(dtype, pd.SparseDtype):
+        raise SignatureError(f"Column {name!r} is sparse: make it dense, for example with X.sparse.to_dense().")
     if pd.api.types.is_bool_dtype(dtype):
         return spec, Column(name=name, type="boolean", nullable=missing)
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
@@ -218,6 +224,7 @@ def _taken_text(series: pd.Series[Any], missing: bool) -> tuple[FrameColumn, Col
         marker = "none" if absent[0] is None else "na" if absent[0] is pd.NA else "nan"
     spec = FrameColumn(name=name, dtype=str(series.dtype), missing=marker)
     if all(issubclass(kind, str) for kind in kinds):
+        _refuse_broken_texts(series, name)
         return spec, Column(name=name, type="text", nullable=missing)
     if kinds <= {bool, np.bool_}:
         return spec, Column(name=name, type="boolean", nullable=missing)
@@ -226,6 +233,18 @@ def _taken_text(series: pd.Series[Any], missing: bool) -> tuple[FrameColumn, Col
         f"Column {name!r} is of type object and holds {found}: make it of one type, for example with pd.to_numeric, "
         "pd.to_datetime or astype(str), and fit the model again."
     )
+
+
+def _refuse_broken_texts(series: pd.Series[Any], name: str) -> None:
+    """Texts must have a spelling in UTF-8, or no client could send them."""
+    for value in series[~series.isna()].unique():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise SignatureError(
+                f"Column {name!r} holds a text that is no Unicode (a lone surrogate, from bytes that were not decoded "
+                "as what they are): read the data with its true encoding, and fit the model again."
+            ) from None
 
 
 def _taken_category(series: pd.Series[Any], dtype: pd.CategoricalDtype, missing: bool) -> tuple[FrameColumn, Column]:

@@ -118,8 +118,12 @@ def check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:
     """
     if y_test is None:
         return
-    truth = np.asarray(y_test).reshape(-1).tolist()
+    # As objects: an array of texts would make a 1 among them the text '1'.
+    truth = np.asarray(y_test, dtype=object).reshape(-1).tolist()
     if len(truth) != rows:
         raise CannotRegister(f"y_test has {len(truth)} values, but there are {rows} test rows: give one a row.")
-    if labels and (unknown := [value for value in truth if value not in labels]):
-        raise CannotRegister(f"y_test holds {unknown[0]!r}, which the model does not know: its classes are {labels}.")
+    known = {(isinstance(label, bool), label) for label in labels}
+    for value in truth if labels else ():
+        # True equals 1 in Python, and is another label.
+        if (isinstance(value, bool | np.bool_), value) not in known:
+            raise CannotRegister(f"y_test holds {value!r}, which the model does not know: its classes are {labels}.")

@@ -24,7 +24,7 @@ from mainstay.models.formats.faces import behind
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.formats.frames import Taken, as_categories, cells_of, frame_of, native, retaken, same, take
 from mainstay.models.formats.lanes import CannotTranscribe
-from mainstay.models.formats.native import native_answers
+from mainstay.models.formats.native import as_fitted, native_answers
 from mainstay.models.formats.objects import CannotRegister, Given, check_own_labels, check_truth
 from mainstay.models.formats.transcribe import Transcribed, transcribe, used_columns
 from mainstay.models.formats.whole import columns_graph, features_graph
@@ -241,3 +241,13 @@ def _check_table(model: Any, taken: Taken) -> None:
             f"X has {len(taken.inputs)} columns, and {type(model).__name__} was fitted on {width}: give the table "
             "that it was fitted on."
         )
+    try:
+        with as_fitted():
+            model.predict(native(taken.frame.iloc[:1], taken.spec))
+    except ValueError as error:  # scikit-learn's word for columns in another order, or further ones
+        said = " ".join(str(error).split())
+        if "feature names should match" not in said.lower():
+            raise
+        raise CannotRegister(
+            f"X is not the table that {type(model).__name__} was fitted on: {said} Give its columns, in their order."
+        ) from error

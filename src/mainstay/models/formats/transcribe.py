@@ -71,7 +71,7 @@ def _start(taken: Taken, facts: Facts) -> list[Lane]:
     for index, column in enumerate(taken.inputs):
         if column.type == "category":
             facts.know(index, column.categories)
-        single = taken.spec.columns[index].dtype == "float32" or taken.spec.dtype == "float32"
+        single = "float32" in (taken.spec.columns[index].dtype.lower(), taken.spec.dtype)
         lanes.append(
             Lane(
                 index,
