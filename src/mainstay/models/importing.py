@@ -16,7 +16,17 @@ from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
 
 _HERE = "mainstay.models.formats.foreign"
-MODULES = ("native_folder", "mlflow_folder", "pmml_file", "xgboost_file", "lightgbm_file", "catboost_file", "onnx_file")
+MODULES = (
+    "native_folder",
+    "mlflow_folder",
+    "pmml_file",
+    "xgboost_file",
+    "lightgbm_file",
+    "catboost_file",
+    "keras_file",
+    "savedmodel_folder",
+    "onnx_file",
+)
 """In the order in which they are asked whether a file is theirs."""
 _HEAD = 4096
 _CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")

@@ -195,6 +195,11 @@ def _champion(registry: Registry, name: str) -> Champion | None:
 
 
 def _source(path: Path) -> dict[str, object]:
-    """The file's name and hash; a folder's manifest stands for all of it."""
-    file = path / "manifest.json" if path.is_dir() else path
-    return {"source": path.name, "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}}
+    """The file's name and hash; of a folder, those of all its files, for which a manifest stands where there is one."""
+    manifest = path / "manifest.json"
+    inside = [manifest] if manifest.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    files = {each.relative_to(path).as_posix(): each for each in inside} if path.is_dir() else {path.name: path}
+    return {
+        "source": path.name,
+        "files": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()},
+    }

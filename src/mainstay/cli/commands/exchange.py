@@ -49,7 +49,7 @@ def import_model(
     positive: Annotated[str | None, typer.Option("--positive", help="For two classes: the one to find.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a model of another program: ONNX, PMML, XGBoost, LightGBM, CatBoost, MLflow, or a folder of export.
+    """Register a model of another program: ONNX, PMML, XGBoost, LightGBM, CatBoost, Keras, TensorFlow, MLflow.
 
     Nothing in the file is run as code. What is not evaluated has passed no gate, and is deployed by an override alone.
 

@@ -21,14 +21,13 @@ from mainstay.models.formats.frames import cells_of, retaken, take
 from mainstay.models.formats.objects import CannotRegister, Given, check_truth, is_a
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Feed, Spec
-from mainstay.models.formats.tensorflow.keras_models import called, specs_of
-from mainstay.models.formats.tensorflow.subject import Subject, Taken, once, subject_of
+from mainstay.models.formats.tensorflow.keras_models import called, gives_classes, specs_of
+from mainstay.models.formats.tensorflow.subject import Subject, Taken, subject_of
 from mainstay.models.packaging import build
 from mainstay.models.signature import Cells, Column, Label, Signature
 from mainstay.models.tensors import Array
 
 NAME = "Keras"
-_ENDS = ("sigmoid", "softmax")
 
 
 def recognizes(model: Any) -> bool:
@@ -57,10 +56,10 @@ def draft(model: Any, given: Given) -> Imported:
     except CannotImport as error:
         raise CannotRegister(str(error)) from error
     signature = subject.signature
-    if not given.general and signature.task == "regression" and _end(model) in _ENDS:
+    if signature.task == "regression" and (end := gives_classes(model)):
         raise CannotRegister(
-            f"The model ends in a {_end(model)}, so it answers classes: name them with labels, in their order, or take "
-            "its outputs as they are with general=True."
+            f"The model ends in a {end}, so it answers classes: name them with labels, in their order, or take its "
+            "outputs as they are with general=True."
         )
     rows = cells(given.table, signature)
     test = rows if given.X_test is None else cells(given.X_test, signature)
@@ -69,7 +68,7 @@ def draft(model: Any, given: Given) -> Imported:
 
 
 def _built(subject: Subject, told: Told, given: Given, rows: Cells, test: Cells) -> Any:
-    files = once(lambda: calling.saved(subject.model))
+    source = calling.source_of(subject.model)
     built = build(
         estimator=subject.model,
         encoder=subject.taken.encoder,
@@ -78,8 +77,8 @@ def _built(subject: Subject, told: Told, given: Given, rows: Cells, test: Cells)
         reference=rows,
         decision=given.decision,
         native=subject.native,
-        graphs=[lambda: subject.graph(files(), told)],
-        kept=lambda: subject.kept(files()),
+        graphs=[lambda: subject.graph(source, told)],
+        kept=lambda: subject.kept(source.files()),
     )
     if built.format == savedmodel.FORMAT and savedmodel.TRUST not in given.trusted:
         raise savedmodel.UntrustedGraph(built.reason)
@@ -106,12 +105,6 @@ def _check(model: Any, given: Given) -> None:
         raise CannotRegister("The model is not built yet, so it has no weights: fit it, or call it once on its rows.")
     if given.columns:
         raise CannotRegister("columns are told by X for a Keras model: give it as a DataFrame with these names.")
-
-
-def _end(model: Any) -> str:
-    """The activation of the last layer of a model that has layers in order."""
-    layers = getattr(model, "layers", None) or [None]
-    return str(getattr(getattr(layers[-1], "activation", None), "__name__", ""))
 
 
 def _labels(labels: tuple[Label, ...]) -> tuple[Label, ...]:

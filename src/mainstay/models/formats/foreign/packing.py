@@ -47,6 +47,7 @@ def packed(
     thresholds: Mapping[int, Floats] | None = None,
     spec: ModelSpec = GRAPH,
     frame: FrameSpec | None = None,
+    trusted: Sequence[str] = (),
 ) -> Built:
     """The package of a graph that speaks as `formats.onnx` wants it, or of the model's own file.
 
@@ -57,6 +58,7 @@ def packed(
         thresholds: split points by feature.
         spec: what the file is; by default an ONNX graph.
         frame: the table that the model takes, where there is no encoder.
+        trusted: what an operator has to trust to load the model's own file.
 
     Raises:
         CannotImport: it does not answer as the library does, or answers no row at all.
@@ -70,7 +72,7 @@ def packed(
         content[FRAME] = encoded(frame)
     if encoder is not None:
         content[files.ENCODER] = encoded(encoder)
-    model = Model.load(Draft(content).package())
+    model = Model.load(Draft(content).package(), trusted=trusted)
     points = dict(thresholds or {})
     paths = lineage(encoder, signature)
     places = {
@@ -99,8 +101,8 @@ def packed(
     first = slice(0, GOLDEN_ROWS)
     content[files.GOLDEN] = encoded(Golden.of(finite[first], answers.rows(first)))
     draft = Draft(content, {files.PARITY: encoded(parity)})
-    Model.load(draft.package()).check_golden()
-    return Built(draft, parity, spec.format, spec.reason)
+    Model.load(draft.package(), trusted=trusted).check_golden()
+    return Built(draft, parity, spec.format, spec.reason, tuple(trusted))
 
 
 def ranged(column: Column, points: Floats) -> Column:

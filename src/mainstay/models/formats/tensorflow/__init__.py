@@ -1,5 +1,5 @@
 """Keras and TensorFlow: what a model of theirs takes and gives, its way to ONNX, and what may be loaded at all.
 
-`graphs` judges files as bytes, before TensorFlow sees them and without it. Only `calling` imports
+`keras_files` and `graphs` judge files as bytes, before TensorFlow sees them and without it. Only `calling` imports
 TensorFlow, inside its functions.
 """

@@ -162,12 +162,37 @@ def loaded(files: Mapping[str, bytes]) -> Any:
             raise CannotExport(f"TensorFlow cannot load it ({_first(error)})") from error
 
 
-def to_onnx(files: Mapping[str, bytes]) -> onnx.ModelProto:
+@dataclass(frozen=True)
+class Source:
+    """A SavedModel that ONNX is written from."""
+
+    files: Callable[[], dict[str, bytes]]
+    signature: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    """As the signature calls them, in the order of the model."""
+
+
+def source_of(model: Traced) -> Source:
+    """What `saved` writes of a model, made when it is first asked for."""
+    found: list[dict[str, bytes]] = []
+
+    def files() -> dict[str, bytes]:
+        if not found:
+            found.append(saved(model))
+        return found[0]
+
+    inputs = [input_name(at) for at in range(len(model.inputs))]
+    return Source(files, SIGNATURE, inputs, [_output(at) for at in range(len(model.outputs))])
+
+
+def to_onnx(source: Source) -> onnx.ModelProto:
     """The graph of a SavedModel's signature, with the inputs and outputs as they are called there.
 
     Raises:
         CannotExport: tf2onnx cannot write it.
     """
+    files = source.files()
     check_saved_model(files)
     tf = library()
     try:
@@ -179,7 +204,7 @@ def to_onnx(files: Mapping[str, bytes]) -> onnx.ModelProto:
     with _written(files) as folder, _quiet():
         try:
             graph, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
-                str(folder), None, None, "serve", [SIGNATURE], return_initialized_tables=True,
+                str(folder), None, None, "serve", [source.signature], return_initialized_tables=True,
                 return_tensors_to_rename=True,
             )  # fmt: skip
             with tf.Graph().as_default() as imported:
@@ -199,16 +224,6 @@ def to_onnx(files: Mapping[str, bytes]) -> onnx.ModelProto:
     if unknown:
         raise CannotExport(f"ONNX has no operator for TensorFlow's {', '.join(sorted(unknown))}")
     return model
-
-
-def input_names(model: Traced) -> list[str]:
-    """The names of the inputs in the SavedModel, in the model's order."""
-    return [input_name(at) for at in range(len(model.inputs))]
-
-
-def output_names(model: Traced) -> list[str]:
-    """The names of the outputs in the SavedModel, in the model's order."""
-    return [_output(at) for at in range(len(model.outputs))]
 
 
 def input_name(at: int) -> str:

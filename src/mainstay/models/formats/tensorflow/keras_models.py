@@ -10,6 +10,7 @@ from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Spec
 
 _UNNAMED = ("keras_tensor", "input_layer")
+_PROBABILITIES = ("sigmoid", "softmax")
 
 
 def specs_of(model: Any) -> list[Spec]:
@@ -59,6 +60,13 @@ def called(model: Any, specs: Sequence[Spec], takes: Any = None) -> Callable[[li
         return _by_name(model(inputs, training=False), names)
 
     return call
+
+
+def gives_classes(model: Any) -> str:
+    """The activation of the last layer, where it is one that makes probabilities; else an empty text."""
+    layers = getattr(model, "layers", None) or [None]
+    name = str(getattr(getattr(layers[-1], "activation", None), "__name__", ""))
+    return name if name in _PROBABILITIES else ""
 
 
 def _fitting(tf: Any, tensor: Any, spec: Spec) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,11 +55,10 @@ class Subject:
     def _places(self) -> dict[str, int]:
         return {column.name: index for index, column in enumerate(self.signature.inputs)}
 
-    def graph(self, files: dict[str, bytes], told: Told) -> Exported:
-        """The model as ONNX, through the files of its SavedModel. Raises CannotExport."""
-        graph = calling.to_onnx(files)
-        own_inputs, own_outputs = calling.input_names(self.model), calling.output_names(self.model)
-        named(graph, own_inputs, own_outputs, _face(self.model, self.taken))
+    def graph(self, source: calling.Source, told: Told) -> Exported:
+        """The model as ONNX, through a SavedModel of it. Raises CannotExport."""
+        graph = calling.to_onnx(source)
+        named(graph, source.inputs, source.outputs, _face(self.model, self.taken))
         outputs_of(graph, told)
         precision = cast("Precision", self.taken.feeds[0].dtype) if self.taken.encoder else "float32"
         return Exported(graph.SerializeToString(deterministic=True), precision, {})
@@ -98,18 +96,6 @@ def subject_of(
         outputs=said.outputs,
     ).checked()
     return Subject(model, taken, signature, Reading.of(taken.feeds, said), decision)
-
-
-def once(make: Callable[[], dict[str, bytes]]) -> Callable[[], dict[str, bytes]]:
-    """Makes the files when they are first asked for."""
-    found: list[dict[str, bytes]] = []
-
-    def files() -> dict[str, bytes]:
-        if not found:
-            found.append(make())
-        return found[0]
-
-    return files
 
 
 def _face(model: calling.Traced, taken: Taken) -> onnx.ModelProto:
