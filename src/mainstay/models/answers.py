@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,3 +40,20 @@ class Answers:
 
         outputs = None if self.outputs is None else {name: array[chosen] for name, array in self.outputs.items()}
         return Answers(part(self.values), part(self.labels), part(self.probabilities), outputs)
+
+    @staticmethod
+    def joined(parts: Sequence[Answers]) -> Answers:
+        """The answers of one model for parts of a table, one after the other; at least one part."""
+        first = parts[0]
+
+        def whole(arrays: Sequence[Any]) -> Any:
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        names = first.outputs or {}
+        outputs = {name: np.concatenate([(part.outputs or {})[name] for part in parts]) for name in names}
+        return Answers(
+            whole([part.values for part in parts]),
+            whole([part.labels for part in parts]),
+            whole([part.probabilities for part in parts]),
+            None if first.outputs is None else outputs,
+        )

@@ -27,6 +27,9 @@ class Runner(Protocol):
         """
 
 
+AT_ONCE = 16_384
+"""Rows that a model is asked for at once: a forest of many classes needs rows x trees x classes numbers on the way."""
+
 # A format's module is imported only where a package of that format is loaded.
 FORMATS: dict[Format, str] = {
     "onnx": "mainstay.models.formats.onnx",
@@ -69,7 +72,13 @@ class Model:
         return cls(package, load_runner(package, trusted=trusted))
 
     def answer(self, cells: Cells) -> Answers:
-        """The answers for rows that the signature has read."""
+        """The answers for rows that the signature has read; of many rows, part by part."""
+        if len(cells) <= AT_ONCE:
+            return self._answer(cells)
+        starts = range(0, len(cells), AT_ONCE)
+        return Answers.joined([self._answer(cells.rows(slice(start, start + AT_ONCE))) for start in starts])
+
+    def _answer(self, cells: Cells) -> Answers:
         features = None if self._encode is None else self._encode(cells)
         return decided(self._runner.run(cells, features), self.spec.decision)
 
