@@ -109,7 +109,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(server):
 
     until(answered)
     with server.client() as client:
-        line = 'mainstay_requests_total{model="loan",version="loan:1",code="200"} '
+        line = 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="200"} '
         text = client.get("/metrics").text
     assert float(text.split(line)[1].split("\n")[0]) >= 21
 

@@ -101,23 +101,23 @@ def test_slow_models_and_large_batches_leave_the_event_loop():
 
 def test_counters_are_summed_over_workers(tmp_path):
     for worker in range(3):
-        counted = metrics.Counted(metrics.Slots(tmp_path / f"{worker}.slots"), "loan", "loan:1")
+        counted = metrics.Counted(metrics.Slots(tmp_path / f"{worker}.slots"), "loan", "loan:1", "plain")
         counted.answered(200, rows=5, seconds=0.002)
         counted.answered(400, rows=0, seconds=9.0)
     text = metrics.scraped(tmp_path, [])
-    assert 'mainstay_requests_total{model="loan",version="loan:1",code="200"} 3' in text
-    assert 'mainstay_requests_total{model="loan",version="loan:1",code="400"} 3' in text
-    assert 'mainstay_rows_total{model="loan",version="loan:1"} 15' in text
-    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",le="0.001"} 0' in text
-    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",le="0.0025"} 3' in text
-    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",le="+Inf"} 6' in text
-    assert 'mainstay_request_seconds_count{model="loan",version="loan:1"} 6' in text
+    assert 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="200"} 3' in text
+    assert 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="400"} 3' in text
+    assert 'mainstay_rows_total{model="loan",version="loan:1",protocol="plain"} 15' in text
+    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",protocol="plain",le="0.001"} 0' in text
+    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",protocol="plain",le="0.0025"} 3' in text
+    assert 'mainstay_request_seconds_bucket{model="loan",version="loan:1",protocol="plain",le="+Inf"} 6' in text
+    assert 'mainstay_request_seconds_count{model="loan",version="loan:1",protocol="plain"} 6' in text
 
 
 def test_label_sets_are_bounded_and_nothing_is_lost(tmp_path):
     slots = metrics.Slots(tmp_path / "0.slots")
     for number in range(2 * metrics.SLOTS):
-        metrics.Counted(slots, "loan", f"loan:{number}").answered(200, rows=1, seconds=0.1)
+        metrics.Counted(slots, "loan", f"loan:{number}", "plain").answered(200, rows=1, seconds=0.1)
     text = metrics.scraped(tmp_path, [])
     requests = [line for line in text.splitlines() if line.startswith("mainstay_requests_total{")]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in requests) == 2 * metrics.SLOTS

@@ -220,9 +220,9 @@ def counted(client: httpx.Client, line: str) -> float:
 
 
 def test_metrics_count_every_request_whichever_worker_answers(server):
-    ok = 'mainstay_requests_total{model="loan",version="loan:1",code="200"}'
-    bad = 'mainstay_requests_total{model="loan",version="loan:1",code="400"}'
-    rows = 'mainstay_rows_total{model="loan",version="loan:1"}'
+    ok = 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="200"}'
+    bad = 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="400"}'
+    rows = 'mainstay_rows_total{model="loan",version="loan:1",protocol="plain"}'
     with server.client() as client:
         before = [counted(client, line) for line in (ok, bad, rows)]
         for _ in range(30):  # each on a connection of its own, so that both workers are met

@@ -53,6 +53,8 @@ class Asked(NamedTuple):
     single: bool = False
     """One named row was sent: the answer is one value, not a list."""
     id: str | None = None
+    form: Any = None
+    """What the codec that read it needs to know when it writes the answer."""
 
 
 def valid_id(text: str) -> bool:

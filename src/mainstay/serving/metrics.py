@@ -29,9 +29,9 @@ REQUESTS, ROWS, SECONDS, IN_FLIGHT = (
     "mainstay_requests_in_flight",
 )
 _HELP = {
-    REQUESTS: ("counter", "Prediction requests by model, version and status code."),
-    ROWS: ("counter", "Rows answered by model and version."),
-    SECONDS: ("histogram", "Seconds from the whole body to the answer, by model and version."),
+    REQUESTS: ("counter", "Prediction requests by model, version, protocol and status code."),
+    ROWS: ("counter", "Rows answered by model, version and protocol."),
+    SECONDS: ("histogram", "Seconds from the whole body to the answer, by model, version and protocol."),
     IN_FLIGHT: ("gauge", "Prediction requests that are being answered."),
 }
 _REST = '{model="(other)"}'
@@ -70,21 +70,22 @@ class Slots:
 
 
 class Counted:
-    """The counters of one version, found once, so that a request costs additions alone."""
+    """The counters of one version in one protocol, found once, so that a request costs additions alone.
 
-    def __init__(self, slots: Slots, model: str, version: str) -> None:
-        self._slots, self._model, self._version = slots, model, version
-        labels = _labels(model=model, version=version)
-        self._rows = slots.place(f"{ROWS}{labels}")
-        self._seconds = slots.place(f"{SECONDS}{labels}")
+    They take their slots with the first request: most versions are asked in one protocol.
+    """
+
+    def __init__(self, slots: Slots, model: str, version: str, protocol: str) -> None:
+        self._slots = slots
+        self._labels = {"model": model, "version": version, "protocol": protocol}
+        self._rows = self._seconds = 0
         self._codes: dict[int, int] = {}
 
     def answered(self, code: int, *, rows: int, seconds: float) -> None:
         """Counts one request; of the histogram, the sum, the count, then the buckets."""
         place = self._codes.get(code)
         if place is None:
-            labels = _labels(model=self._model, version=self._version, code=str(code))
-            place = self._codes[code] = self._slots.place(f"{REQUESTS}{labels}")
+            place = self._place(code)
         numbers = self._slots
         numbers.add(place, 1.0)
         numbers.add(self._rows, rows)
@@ -94,6 +95,14 @@ class Counted:
             if seconds <= bound:
                 numbers.add(self._seconds + 2 + index, 1.0)
                 break
+
+    def _place(self, code: int) -> int:
+        if not self._codes:
+            labels = _labels(**self._labels)
+            self._rows = self._slots.place(f"{ROWS}{labels}")
+            self._seconds = self._slots.place(f"{SECONDS}{labels}")
+        place = self._codes[code] = self._slots.place(f"{REQUESTS}{_labels(**self._labels, code=str(code))}")
+        return place
 
 
 def scraped(folder: Path, pids: Iterable[int]) -> str:

@@ -66,7 +66,7 @@ async def work(given: argparse.Namespace) -> None:
     answering = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    app.draining = True
+    app.desk.draining = True
     for task in beside:
         task.cancel()
     if not answering.done():

@@ -1,0 +1,128 @@
+"""What a protocol is to the server: codecs for the paths that predict, documents for the others, an error shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from mainstay.errors import MainstayError
+from mainstay.models.answers import Answers
+from mainstay.serving.bodies import Asked
+from mainstay.serving.models import Loaded
+
+Headers = list[tuple[str, str]]
+
+JSON_HEADERS: Headers = [("content-type", "application/json"), ("x-content-type-options", "nosniff")]
+AGAIN, CLOSE = ("retry-after", "1"), ("connection", "close")
+_FORMS = ("application/json", "application/x-www-form-urlencoded", "text/json")
+"""Content types of a JSON body; the second is what a bare `curl -d` says of anything."""
+
+
+class Given(Protocol):
+    """The headers of a request; names in lower case."""
+
+    def get(self, name: str, default: str | None = None) -> str | None: ...
+
+
+class Reply(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Refusal(NamedTuple):
+    """Why a request has no answer; a protocol gives it its shape."""
+
+    status: int
+    message: str
+    field: str | None = None
+    row: int | None = None
+    """From 0."""
+
+
+class Problem(MainstayError):
+    """A request that is refused, with its status."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        field: str | None = None,
+        row: int | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        self.status, self.field, self.row, self.headers = status, field, row, headers or []
+        super().__init__(message)
+
+
+class Codec(Protocol):
+    """Translates the predictions of one version on one path."""
+
+    def read(self, body: bytes, headers: Given) -> Asked:
+        """The rows of a body; `Asked.form` is what `write` needs to know of the request.
+
+        Raises:
+            BadBody, InputError, Problem: it does not fit.
+        """
+
+    def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
+        """The answer's headers and body; `identity` is the prediction id.
+
+        Raises:
+            Problem: what was asked for cannot be written.
+        """
+
+
+class Dialect(Protocol):
+    """One protocol."""
+
+    name: str
+    """As metrics call it."""
+    verb: str
+    """What the paths that predict end with."""
+
+    def claims(self, path: str) -> bool:
+        """Whether a path is of this protocol."""
+
+    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
+        """By exact path, what predicts with a version; `alone`: no other model is deployed."""
+
+    def takes_body(self, path: str) -> bool:
+        """Whether a POST to a path of this protocol that predicts nothing has a body that must be read."""
+
+    def other(self, method: str, path: str, body: bytes) -> Reply:
+        """The answer to everything but a prediction.
+
+        Raises:
+            Problem: there is nothing there, or no such model.
+        """
+
+    def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
+        """A refusal in this protocol's shape."""
+
+
+def takes_json(content_type: str | None, also: Mapping[str, Any] | tuple[str, ...] = ()) -> None:
+    """Refuses a body that says of itself that it is no JSON; what says nothing is taken for it.
+
+    Raises:
+        Problem: of another type; 415.
+    """
+    if content_type is None or content_type.startswith("application/json"):
+        return
+    kind = kind_of(content_type)
+    if kind and kind not in _FORMS and not kind.endswith("+json"):
+        taken = " or ".join(("application/json", *also))
+        raise Problem(415, f"Content type {kind[:100]!r} is not taken: send {taken}.")
+
+
+def kind_of(content_type: str) -> str:
+    """A content type without its parameters."""
+    return content_type.split(";", 1)[0].strip().lower()
+
+
+def version_number(loaded: Loaded) -> int:
+    """The 3 of credit:3."""
+    return int(loaded.version.rpartition(":")[2])
