@@ -180,7 +180,7 @@ def table_head() -> str:
 
 
 def _runs_as(form: str) -> str:
-    return {"onnx": "ONNX"}.get(form, form)
+    return {"onnx": "ONNX", "savedmodel": "SavedModel"}.get(form, form)
 
 
 def _micro(seconds: float) -> str:

@@ -189,6 +189,21 @@ def test_texts_that_are_split_in_the_graph_stay_with_tensorflow_where_that_is_tr
         Model.load(built.draft.package())
 
 
+def test_real_messages_as_raw_texts(shared_data):
+    messages = pd.read_csv(shared_data("sms_spam.tsv"), sep="\t", header=None, names=["kind", "sms"], quoting=3)[:1500]
+    texts, y = messages["sms"], (messages["kind"] == "spam").to_numpy(int)
+    words = layers.TextVectorization(max_tokens=2000, output_mode="multi_hot")
+    words.adapt(texts)
+    model = keras.Sequential([layers.Input((1,), dtype="string"), words, layers.Dense(1, activation="sigmoid")])
+    _fitted(model, tf.constant(texts.tolist())[:, None], y, epochs=10)
+    built = _draft(model, X=texts[:1000], X_test=texts[1000:], labels=("ham", "spam"), trusted=(savedmodel.TRUST,))
+    loaded = _model(built)
+    found = loaded.predict_proba({"sms": texts[1000:].tolist()})[:, 1]
+    expected = _native(model, tf.constant(texts[1000:].tolist())[:, None])
+    np.testing.assert_allclose(found, np.squeeze(expected), atol=1e-6)
+    assert np.mean((found > 0.5) == y[1000:]) > 0.9
+
+
 def test_half_precision_answers_as_keras_does(cancer):
     x = (cancer[0].to_numpy() / 1000).astype(np.float16)
     model = keras.Sequential(

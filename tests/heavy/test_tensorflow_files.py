@@ -115,6 +115,16 @@ def test_texts_come_in_where_the_operator_trusts_tensorflow(tmp_path):
         np.testing.assert_allclose(found, np.squeeze(expected), atol=1e-7)
 
 
+def test_a_normalization_tells_the_ranges(numbers, tmp_path):
+    scaled = layers.Normalization()
+    scaled.adapt(numbers)
+    keras.Sequential([layers.Input((30,)), scaled, layers.Dense(1)]).save(tmp_path / "model.keras")
+    _, loaded = _loaded(tmp_path / "model.keras")
+    mean, reach = numbers.mean(axis=0), 3 * numbers.std(axis=0)
+    for column, low, high in zip(loaded.signature.inputs, mean - reach, mean + reach, strict=True):
+        np.testing.assert_allclose((column.minimum, column.maximum), (low, high), rtol=1e-3, atol=1e-6)
+
+
 def test_what_a_file_does_not_say_is_asked_for(tmp_path):
     _classifier(1, "sigmoid").save(tmp_path / "model.keras")
     with pytest.raises(CannotImport, match="ends in a sigmoid"):

@@ -117,10 +117,10 @@ def synthetic_rows(
     return found or [spare]
 
 
-def wide(signature: Signature) -> Signature:
+def wide(signature: Signature, reach: float = LIKELY) -> Signature:
     """The signature with some range for each column of numbers that has none, for synthetic rows alone."""
     inputs = tuple(
-        msgspec.structs.replace(column, minimum=-LIKELY, maximum=LIKELY)
+        msgspec.structs.replace(column, minimum=-reach, maximum=reach)
         if column.type == "number" and column.minimum is None
         else column
         for column in signature.inputs

@@ -16,7 +16,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Tol
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.importing import imported
 from mainstay.models.formats.tensorflow.keras_files import MOST, WEIGHTS, checked
-from mainstay.models.formats.tensorflow.keras_models import called, gives_classes, specs_of
+from mainstay.models.formats.tensorflow.keras_models import called, gives_classes, ranges_of, specs_of
 from mainstay.models.formats.tensorflow.weights import check_weights
 
 NAME = "Keras"
@@ -46,7 +46,14 @@ def draft(path: Path, told: Told) -> Imported:
             f"The model ends in a {end}, so it answers classes: name them with --labels, in their order, or take its "
             "outputs as they are (--general)."
         )
-    return imported(model, called(model, specs), specs, told=told, described=f"{type(model).__name__} of Keras")
+    return imported(
+        model,
+        called(model, specs),
+        specs,
+        told=told,
+        described=f"{type(model).__name__} of Keras",
+        ranged=lambda columns: ranges_of(model, columns),
+    )
 
 
 def _loaded(judged: bytes, name: str) -> Any:

@@ -31,7 +31,7 @@ from mainstay.models.parity import (
 )
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Column, Floats, InputError, Reader, Signature
-from mainstay.models.synthetic import rows_for, synthetic_rows, wide
+from mainstay.models.synthetic import LIKELY, rows_for, synthetic_rows, wide
 from mainstay.models.tensors import empty
 
 SEED = 0
@@ -48,6 +48,7 @@ def packed(
     spec: ModelSpec = GRAPH,
     frame: FrameSpec | None = None,
     trusted: Sequence[str] = (),
+    reach: float = LIKELY,
 ) -> Built:
     """The package of a graph that speaks as `formats.onnx` wants it, or of the model's own file.
 
@@ -59,6 +60,7 @@ def packed(
         spec: what the file is; by default an ONNX graph.
         frame: the table that the model takes, where there is no encoder.
         trusted: what an operator has to trust to load the model's own file.
+        reach: how far from zero the numbers of a column without a range are drawn.
 
     Raises:
         CannotImport: it does not answer as the library does, or answers no row at all.
@@ -83,7 +85,7 @@ def packed(
         dict.fromkeys(_texts(signature), ()),
         {tensor.name: empty(tensor) for tensor in signature.tensors},
     )
-    rows = synthetic_rows(wide(signature), rows_for(signature), reference=nothing, thresholds=places, seed=SEED)
+    rows = synthetic_rows(wide(signature, reach), rows_for(signature), reference=nothing, thresholds=places, seed=SEED)
     cells = Reader(signature).rows(rows)
     truth = native or model.answer
     try:

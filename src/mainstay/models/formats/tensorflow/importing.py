@@ -18,6 +18,10 @@ from mainstay.models.formats.tensorflow.interface import Feed, Spec, shell
 from mainstay.models.formats.tensorflow.subject import Subject, Taken, subject_of
 from mainstay.models.package import ModelSpec
 from mainstay.models.packaging import Built
+from mainstay.models.signature import Column
+
+_REACH = 1.0
+"""Networks are trained on numbers of this size. Far from those, sums of single precision depend on their order."""
 
 
 def imported(
@@ -28,6 +32,7 @@ def imported(
     told: Told,
     described: str,
     source: calling.Source | None = None,
+    ranged: Callable[[Sequence[Column]], tuple[Column, ...]] = tuple,
 ) -> Imported:
     """The package of a model.
 
@@ -38,6 +43,7 @@ def imported(
         told: what its file does not say.
         described: the model, for people.
         source: the SavedModel that it came as, where it did.
+        ranged: gives columns the ranges that the model knows of them.
 
     Raises:
         CannotImport: it is not clear what the model answers, or it does not answer as it should.
@@ -47,7 +53,7 @@ def imported(
     feeds = [Feed(spec.name, spec.dtype) for spec in specs]
     if found.encoder is not None:
         feeds = [Feed("features", found.encoder.dtype)]
-    taken = Taken(found.columns, found.tensors, found.encoder, tuple(feeds))
+    taken = Taken(ranged(found.columns), found.tensors, found.encoder, tuple(feeds))
     try:
         subject = subject_of(calling.traced(model, call, specs), taken, told)
     except CannotExport as error:
@@ -60,7 +66,7 @@ def _built(subject: Subject, told: Told, source: calling.Source) -> Built:
     try:
         exported = subject.graph(source, told)
         encoder = encoder and msgspec.structs.replace(encoder, dtype=exported.dtype)
-        return packed(exported.graph, signature=signature, encoder=encoder, native=subject.native)
+        return packed(exported.graph, signature=signature, encoder=encoder, native=subject.native, reach=_REACH)
     except MainstayError as error:  # CannotExport, a graph that ONNX Runtime refuses, or one that answers otherwise
         reason = str(getattr(error, "reason", error)).rstrip(".")
         if savedmodel.TRUST not in told.trusted:
@@ -74,4 +80,5 @@ def _built(subject: Subject, told: Told, source: calling.Source) -> Built:
         native=subject.native,
         spec=ModelSpec(format="savedmodel", file=kept.file, reason=reason),
         trusted=kept.untrusted,
+        reach=_REACH,
     )

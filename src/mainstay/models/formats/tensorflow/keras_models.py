@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from mainstay.models.formats.foreign.protocol import CannotImport
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Spec
+from mainstay.models.signature import Column
 
 _UNNAMED = ("keras_tensor", "input_layer")
 _PROBABILITIES = ("sigmoid", "softmax")
@@ -67,6 +71,21 @@ def gives_classes(model: Any) -> str:
     layers = getattr(model, "layers", None) or [None]
     name = str(getattr(getattr(layers[-1], "activation", None), "__name__", ""))
     return name if name in _PROBABILITIES else ""
+
+
+def ranges_of(model: Any, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns with the ranges that a first layer of normalization has learnt: three deviations to each side."""
+    first: Any = next((layer for layer in model.layers if type(layer).__name__ != "InputLayer"), None)
+    if type(first).__name__ != "Normalization" or getattr(first, "mean", None) is None:
+        return tuple(columns)
+    means, deviations = (np.asarray(each, dtype=np.float64).reshape(-1) for each in (first.mean, first.variance))
+    if len(means) not in (1, len(columns)) or any(column.type != "number" for column in columns):
+        return tuple(columns)
+    found = np.broadcast_to([means, 3 * np.sqrt(deviations)], (2, len(columns))).T.tolist()
+    return tuple(
+        msgspec.structs.replace(column, minimum=mean - reach, maximum=mean + reach, typical=mean)
+        for column, (mean, reach) in zip(columns, found, strict=True)
+    )
 
 
 def _fitting(tf: Any, tensor: Any, spec: Spec) -> Any:
