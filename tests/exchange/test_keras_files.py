@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.errors import MissingExtra
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.formats.tensorflow.graphs import UnsafeModel
 from mainstay.models.formats.tensorflow.keras_files import checked
@@ -115,6 +116,14 @@ def test_hdf5_is_refused_with_the_way_out(suffix, tmp_path):
     path = tmp_path / f"model.{suffix}"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(CannotImport, match=r"HDF5, the old format.*model\.save\('model\.keras'\)"):
+        draft_of_file(path, Told())
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(_archive(_model(DENSE)))
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(MissingExtra, match=r"mainstay\[tensorflow\]"):
         draft_of_file(path, Told())
 
 

@@ -91,6 +91,22 @@ def test_without_trust_nothing_of_tensorflow_is_served():
         pytest.fail("it was served")
 
 
+def test_another_backend_is_refused_by_name():
+    pytest.importorskip("torch")
+    script = """
+import keras, numpy as np
+from mainstay.models.formats.objects import Given
+from mainstay.models.registering import draft_of
+model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+draft_of(model, Given(X=np.ones((5, 2))))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert "CannotRegister: Keras runs on torch here" in done.stderr
+
+
 def test_the_command_line_imports_files(tmp_path):
     digits = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
     digits.save(tmp_path / "digits.keras")
