@@ -112,7 +112,7 @@ def test_what_is_no_json_is_refused_in_words(client, body, words):
 
 
 def test_other_content_types_are_refused(client):
-    reply = client.post(PREDICT, content=b"a,b\n1,2\n", headers={"content-type": "text/csv"})
+    reply = client.post(PREDICT, content=b"<a/>", headers={"content-type": "application/xml"})
     assert reply.status_code == 415
     assert "application/json" in reply.json()["error"]
 

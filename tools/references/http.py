@@ -25,6 +25,17 @@ _INTRO = """
 
 What a server answers that serves one model, `credit`, with the inputs `age` and `purpose`. A running server describes
 its own models, exact to the columns, at `/openapi.json`, and to read and try at `/docs`. `/` is a form for people.
+
+| protocol | predictions are at | documents |
+|---|---|---|
+| plain JSON, CSV | `/predict`, `/models/NAME/predict` | `/models`, `/models/NAME`, `/healthz`, `/readyz`, `/metrics` |
+| TensorFlow Serving | `/v1/models/NAME:predict`; also after `NAME/versions/N` and `NAME/labels/stable` | \
+`/v1/models/NAME`, `/v1/models/NAME/metadata` |
+| MLflow | `/invocations`, `/models/NAME/invocations` | `/ping`, `/health`, `/version` |
+
+The same rows get the same answers in each, and what one refuses, all refuse, each in its own shape of errors. A path
+without a name answers while one model is deployed; with several it is a 404 that lists their paths. Only the deployed
+version exists.
 """
 
 

@@ -11,17 +11,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
-from mainstay.errors import MainstayError
 from mainstay.models.signature import Cells, InputError, Reader, Signature
 from mainstay.models.tensors import depth
 from mainstay.serving.fast import FastBodies
+from mainstay.serving.strict import BadBody as BadBody  # noqa: PLC0414 - what a reader of bodies raises is known from here
+from mainstay.serving.strict import decoded, kind
 
 FEATURES = "features"
 INPUTS = "inputs"
@@ -30,20 +28,7 @@ ID = "id"
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 
 _ID = re.compile(ID_PATTERN)
-_BYTE = re.compile(r"\(byte (\d+)\)")
-_NOT_NUMBERS = (b"NaN", b"Infinity", b"-Infinity")
 _FORMS = 'Send {"features": [[…], …]}, {"inputs": [{…}, …]} or the columns by name.'
-
-
-class BadBody(MainstayError):
-    """A body that is not one of the forms, or whose values do not fit the signature.
-
-    `field` and `row` (from 0) say where, as far as that is known.
-    """
-
-    def __init__(self, message: str, *, field: str | None = None, row: int | None = None) -> None:
-        self.field, self.row = field, row
-        super().__init__(message)
 
 
 class Asked(NamedTuple):
@@ -86,7 +71,7 @@ class Bodies:
 
     def diagnose(self, body: bytes) -> Asked:
         """As `read`, value by value: slower, and able to name what is wrong."""
-        document = _decoded(body)
+        document = decoded(body, forms=_FORMS)
         try:
             return self._asked(document)
         except InputError as error:
@@ -96,7 +81,7 @@ class Bodies:
         if isinstance(document, list):
             return Asked(self._records(document, "the body"))
         if not isinstance(document, dict):
-            raise BadBody(f"The body is {_kind(document)}, not an object or a list of records. {_FORMS}")
+            raise BadBody(f"The body is {kind(document)}, not an object or a list of records. {_FORMS}")
         wrapper = next((name for name in WRAPPERS if name in document), None) if self._wrapped else None
         if wrapper is None:
             return self._named(document, None)
@@ -110,13 +95,13 @@ class Bodies:
             return Asked(self._records(inner, repr(INPUTS)), id=identity)
         if isinstance(inner, dict):
             return self._named(inner, identity)
-        raise BadBody(f"{INPUTS!r} is {_kind(inner)}: it takes records, or a list a column.", field=INPUTS)
+        raise BadBody(f"{INPUTS!r} is {kind(inner)}: it takes records, or a list a column.", field=INPUTS)
 
     def _records(self, rows: list[Any], where: str) -> Cells:
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
                 hint = ' Rows of values in order go in {"features": [[…], …]}.' if isinstance(row, list) else ""
-                raise BadBody(f"Row {number} of {where} is {_kind(row)}, not a record.{hint}", row=number)
+                raise BadBody(f"Row {number} of {where} is {kind(row)}, not a record.{hint}", row=number)
         return self.reader.rows(rows)
 
     def _named(self, named: Mapping[str, Any], identity: str | None) -> Asked:
@@ -134,53 +119,14 @@ class Bodies:
         return Asked(self.reader.columns(named), id=identity)
 
 
-def _decoded(body: bytes) -> Any:
-    if not body.strip():
-        raise BadBody(f"The body is empty. {_FORMS}")
-    try:
-        document = msgspec.json.decode(body)
-        json.loads(body, object_pairs_hook=_once)
-    except msgspec.DecodeError as error:
-        raise BadBody(_not_json(body, str(error))) from error
-    except UnicodeDecodeError as error:
-        raise BadBody(f"The body is not UTF-8 (byte {error.start}): send JSON in UTF-8.") from error
-    except RecursionError:
-        raise BadBody("The body is nested too deeply: no form needs that many levels.") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise BadBody(f"The body holds a number that cannot be read: {error}.") from error
-    return document
-
-
-def _once(pairs: list[tuple[str, Any]]) -> None:
-    seen = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise BadBody(f"{name!r} is given twice in one object: send each name once.", field=name)
-        seen.add(name)
-
-
-def _not_json(body: bytes, said: str) -> str:
-    if "truncated" in said:
-        return f"The body is not JSON: it ends too early, after {len(body)} bytes."
-    if "utf-8" in said.lower():
-        return "The body is not UTF-8: send JSON in UTF-8."
-    place = _BYTE.search(said)
-    if place is not None:
-        at = int(place[1])
-        for literal in _NOT_NUMBERS:
-            if body[max(at - 1, 0) :].startswith(literal) or body[at:].startswith(literal):
-                return f"{literal.decode()} at byte {at} is not JSON: send null where a value is missing."
-    return f"The body is not JSON: {said.removeprefix('JSON is malformed: ')}."
-
-
 def _matrix(inner: Any) -> list[Any]:
     if not isinstance(inner, list):
-        raise BadBody(f"{FEATURES!r} is {_kind(inner)}: it takes a list of rows.", field=FEATURES)
+        raise BadBody(f"{FEATURES!r} is {kind(inner)}: it takes a list of rows.", field=FEATURES)
     if inner and not any(isinstance(row, list) for row in inner):
         return [inner]
     for number, row in enumerate(inner):
         if not isinstance(row, list):
-            raise BadBody(f"Row {number} of {FEATURES!r} is {_kind(row)}, not a list.", field=FEATURES, row=number)
+            raise BadBody(f"Row {number} of {FEATURES!r} is {kind(row)}, not a list.", field=FEATURES, row=number)
     return inner
 
 
@@ -190,18 +136,6 @@ def _identity(value: Any) -> str | None:
     if isinstance(value, str) and valid_id(value):
         return value
     raise BadBody("'id' must be text of 1 to 128 letters, digits, '.', '_', ':' and '-'.", field=ID)
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
 
 
 def _sentence(text: str) -> str:

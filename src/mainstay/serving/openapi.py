@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from mainstay.models.signature import MAX_EXACT_INTEGER, Column, Signature
+from mainstay.models.signature import Signature
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
+from mainstay.serving.openapi_protocols import SCHEMAS, paths_of
 from mainstay.serving.replies import label_key
-from mainstay.serving.tensor_schema import tensor_example, tensor_schema
+from mainstay.serving.schemas import aside_of, cells_of, example_of, list_of, object_of, record_of
+from mainstay.serving.tensor_schema import tensor_schema
 
 Json = dict[str, Any]
 
@@ -32,6 +34,7 @@ def document(loaded: Iterable[Loaded]) -> Json:
         paths["/predict"] = {"post": _predict(models[0], "predict", "")}
     for each in models:
         paths[f"/models/{each.model}/predict"] = {"post": _predict(each, f"predict_{each.model}", f" of {each.model}")}
+        paths |= paths_of(each.model, each.version, signature=each.signature, alone=len(models) == 1)
     paths |= {
         "/models": {"get": _get("models", "The models that are deployed", _ref("Models"))},
         "/models/{name}": {
@@ -61,18 +64,18 @@ def document(loaded: Iterable[Loaded]) -> Json:
             "description": "Predictions of the deployed models. Columns go by name; order never matters there.",
         },
         "paths": paths,
-        "components": {"schemas": _SCHEMAS},
+        "components": {"schemas": {**_SCHEMAS, **SCHEMAS}},
     }
 
 
 def _predict(loaded: Loaded, operation: str, of: str) -> Json:
     signature = loaded.signature
-    example = {column.name: _example(column) for column in signature.inputs}
-    example |= {tensor.name: tensor_example(tensor) for tensor in signature.tensors}
+    example = example_of(signature)
     return {
         "operationId": operation,
         "summary": f"Predict {signature.target}{of}",
-        "description": f"Answered by {loaded.version}. Columns may also be lists, all of one length: a value a row.",
+        "description": f"Answered by {loaded.version}. Columns may also be lists, all of one length: a value a row. "
+        "Tables are taken as `text/csv` too, and written where `Accept` asks for them.",
         "requestBody": {
             "required": True,
             "content": {
@@ -100,11 +103,9 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
 
 
 def _body(signature: Signature) -> Json:
-    cells = {column.name: _cell(column, signature) for column in signature.inputs}
-    cells |= {tensor.name: tensor_schema(tensor) for tensor in signature.tensors}
-    aside = {name: {"description": "Set aside in training: accepted and ignored."} for name in signature.set_aside}
-    record = _object({**cells, **aside}, cells)
-    columns = _object({**{name: _list(cell) for name, cell in cells.items()}, **aside}, cells)
+    cells, aside = cells_of(signature), aside_of(signature)
+    record = record_of(signature)
+    columns = object_of({**{name: list_of(cell) for name, cell in cells.items()}, **aside}, cells)
     row = {
         "type": "array",
         "prefixItems": list(cells.values()),
@@ -114,67 +115,14 @@ def _body(signature: Signature) -> Json:
     identity = {"type": ["string", "null"], "pattern": ID_PATTERN}
     # That the lists are of one length cannot be said here, so of several columns they are left to the description.
     several: list[Json] = [{"title": "A list a column", **columns}] if len(cells) == 1 else []
-    records = {"anyOf": [_list(record), record, *several]}
+    records = {"anyOf": [list_of(record), record, *several]}
     wrapped: list[Json] = [
-        {"title": "Records", **_object({"inputs": records, "id": identity}, ["inputs"])},
-        {"title": "Rows", **_object({"features": {"anyOf": [_list(row), row]}, "id": identity}, ["features"])},
+        {"title": "Records", **object_of({"inputs": records, "id": identity}, ["inputs"])},
+        {"title": "Rows", **object_of({"features": {"anyOf": [list_of(row), row]}, "id": identity}, ["features"])},
     ]
     clash = {"features", "inputs"} & {*signature.names, *signature.set_aside}
-    plain: list[Json] = [{"title": "One row", **record}, _list(record), *several]
+    plain: list[Json] = [{"title": "One row", **record}, list_of(record), *several]
     return {"anyOf": [*([] if clash else wrapped), *plain]}
-
-
-def _object(properties: Json, required: Iterable[str]) -> Json:
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-
-
-def _list(items: Json) -> Json:
-    return {"type": "array", "items": items}
-
-
-def _cell(column: Column, signature: Signature) -> Json:
-    schema: Json
-    match column.type:
-        case "number":
-            schema = {"type": "number", "minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
-            if column.minimum is not None and column.maximum is not None:
-                schema["description"] = f"Between {column.minimum:g} and {column.maximum:g} in training."
-        case "boolean":
-            schema = {"type": "boolean"}
-        case "category" if column.closed:
-            schema = {"type": "string", "enum": list(column.categories)}
-        case "category":
-            schema = {
-                "type": ["string", "integer"],  # an integer stands for its digits
-                "description": f"In training: {', '.join(column.categories[:20])}.",
-            }
-        case "datetime" if column.format == "iso":
-            schema = {"type": "string", "format": "date-time", "description": "ISO 8601; without a zone it is UTC."}
-        case "datetime":
-            schema = {"type": "string", "description": f"A date-time like {column.format}."}
-        case _:
-            schema = {"type": "string"}
-    if column.nullable:
-        missing = {"type": ["null", "string"], "enum": [None, *signature.tokens(column)], "description": "Missing."}
-        return {"anyOf": [schema, missing]}
-    if signature.tokens(column) and schema["type"] != "boolean" and column.type != "number":
-        schema["not"] = {"enum": list(signature.tokens(column))}
-    return schema
-
-
-def _example(column: Column) -> Any:
-    if column.typical is not None and column.type in ("number", "category", "datetime"):
-        return column.typical
-    match column.type:
-        case "number":
-            return column.minimum or 0.0
-        case "boolean":
-            return True
-        case "category":
-            return column.categories[0] if column.categories else "text"
-        case "datetime":
-            return "2026-01-31T12:00:00"
-    return "text"
 
 
 def _reply(signature: Signature) -> Json:

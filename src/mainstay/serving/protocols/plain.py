@@ -24,6 +24,7 @@ from mainstay.serving.protocols.codec import (
     version_number,
 )
 from mainstay.serving.protocols.desk import Desk
+from mainstay.serving.protocols.tables import KINDS, Tables, accepted
 
 TEXT_HEADERS: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8")]
 _encode = msgspec.json.Encoder().encode
@@ -36,15 +37,25 @@ class PlainCodec:
 
     def __init__(self, loaded: Loaded) -> None:
         self._read, self._write = loaded.bodies.read, loaded.replies.write
+        self._tables = Tables(loaded)
 
     def read(self, body: bytes, headers: Given) -> Asked:
-        """The rows of a body."""
-        takes_json(headers.get("content-type"))
-        return self._read(body)
+        """The rows of a body: JSON, or a table; the form is the content type of an answer that is no JSON."""
+        said, accept = headers.get("content-type"), headers.get("accept")
+        if said is None or said.startswith("application/json") or (cells := self._tables.read(body, said)) is None:
+            takes_json(said, KINDS)
+            asked = self._read(body)
+        else:
+            asked = Asked(cells)
+        if accept is None or accept == "*/*" or (form := accepted(accept)) is None:
+            return asked
+        return asked._replace(form=form)
 
     def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
         """The answer."""
-        return JSON_HEADERS, self._write(answers, asked.single, identity)
+        if asked.form is None:
+            return JSON_HEADERS, self._write(answers, asked.single, identity)
+        return self._tables.write(answers, asked.form, identity)
 
 
 class Plain:
