@@ -233,11 +233,17 @@ def test_a_subclassed_model_takes_what_x_has():
     np.testing.assert_allclose(loaded.predict(x), np.squeeze(expected), rtol=1e-5)
 
 
-def test_rows_that_the_model_refuses_are_refused_as_input():
+def test_numbers_are_not_cut_to_integers():
     codes = layers.Input((2,), dtype="int32")
     model = keras.Model(codes, layers.Dense(1)(layers.Flatten()(layers.Embedding(4, 2)(codes))))
-    loaded = draft_of(model, Given(X=np.array([[0, 1], [2, 3]] * 5))).built
-    assert loaded.format == "onnx"
+    x = np.array([[0, 1], [2, 3]] * 5)
+    loaded = _model(_draft(model, X=x))
+    np.testing.assert_allclose(loaded.predict(x.astype(np.int32)), np.squeeze(_native(model, x)), atol=1e-6)
+    for wrong in (x + 0.5, pd.DataFrame(x + 0.5, columns=["a", "b"])):
+        with pytest.raises(CannotRegister, match="takes int32, and X is a table of numbers"):
+            _draft(model, X=wrong)
+    with pytest.raises(InputError, match="expected integers"):
+        loaded.predict(x + 0.5)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,10 @@ def _taken(specs: list[Spec], given: Given) -> tuple[Taken, Any]:
     found = arrays.inputs_of(_cast(X, specs), [spec.name for spec in specs], {s.name: s.shape for s in specs})
     double = specs[0].dtype == "float64"
     encoder = found.encoder("float64" if double else "float32")
+    if encoder is not None and not specs[0].dtype.startswith("float"):
+        raise CannotRegister(
+            f"The model takes {specs[0].dtype}, and X is a table of numbers: give X as an array of those."
+        )
     if encoder is not None and len(specs[0].shape) != 1:
         raise CannotRegister(f"The model takes rows of shape {specs[0].shape}, and X is a table: give X as an array.")
     if encoder is not None and specs[0].shape[0] not in (None, len(found.columns)):
