@@ -30,17 +30,20 @@ from mainstay.models.parity import (
     OTHER_ROWS,
     Compared,
     Parity,
+    asked,
     boundary_cells,
     boundary_features,
     boundary_limit,
     compare,
+    compared,
     lineage,
     missing_cells,
+    one_at_a_time,
     unseen_cells,
 )
 from mainstay.models.profile import profile_of
 from mainstay.models.runtime import Model, Runner, decided, load_runner
-from mainstay.models.signature import Cells, Floats, InputError, Reader, Signature
+from mainstay.models.signature import Cells, Floats, Reader, Signature
 from mainstay.models.synthetic import synthetic_rows, words_of
 
 GOLDEN_ROWS = 32
@@ -239,24 +242,19 @@ def _parity(subject: _Subject, model: Model, golden: Cells, thresholds: dict[int
     held_out = compare(model.answer(subject.cells), subject.expected)
     base = _spread(subject.cells, BASE_ROWS)
     few = _spread(subject.cells, OTHER_ROWS)
-    boundary = _both(model.answer, subject.native, golden)
+    boundary = compared(model.answer, subject.native, golden)
     if subject.encoder is not None:
         paths, limit = lineage(subject.encoder, subject.signature), boundary_limit(subject.encoder.width)
         cells = boundary_cells(base, paths, thresholds, limit=limit, seed=subject.seed)
-        boundary = boundary.joined(_both(model.answer, subject.native, cells))
-    together = model.answer(few)
-    single = Compared()
-    for row in range(len(few)):
-        alone = model.answer(few.rows(slice(row, row + 1)))
-        single = single.joined(compare(alone, together.rows(slice(row, row + 1))))
+        boundary = boundary.joined(compared(model.answer, subject.native, cells))
     return Parity(
         rows=held_out.rows,
         label_disagreements=held_out.label_disagreements,
         largest_difference=held_out.largest_difference,
         boundary=boundary,
-        missing=_both(model.answer, subject.native, missing_cells(base, subject.signature)),
-        unseen=_both(model.answer, subject.native, unseen_cells(base, subject.signature)),
-        single=single,
+        missing=compared(model.answer, subject.native, missing_cells(base, subject.signature)),
+        unseen=compared(model.answer, subject.native, unseen_cells(base, subject.signature)),
+        single=one_at_a_time(model.answer, few),
     )
 
 
@@ -272,24 +270,6 @@ def _on_features(subject: _Subject, runner: Runner, exported: Exported) -> Compa
     found = runner.run(Cells(np.empty((len(features), 0)), {}), features.astype(exported.dtype))
     truth = native_answers(subject.estimator, features, subject.signature, subject.decision)
     return compare(decided(found, subject.decision), truth)
-
-
-def _both(found: Ask, native: Ask, cells: Cells) -> Compared:
-    """Both models' answers for rows of our making; rows that both refuse say nothing."""
-    if not len(cells):
-        return Compared()
-    a, b = _asked(found, cells), _asked(native, cells)
-    if a is None or b is None:
-        return Compared() if a is b else Compared(rows=len(cells), largest_difference=None)
-    return compare(a, b)
-
-
-def _asked(ask: Ask, cells: Cells) -> Answers | None:
-    """Answers, or None where the model refuses such rows (ValueError is scikit-learn's word for it)."""
-    try:
-        return ask(cells)
-    except (ValueError, InputError):
-        return None
 
 
 def _golden(subject: _Subject, thresholds: dict[int, Floats], reference: Cells) -> Golden:
@@ -310,11 +290,11 @@ def _golden(subject: _Subject, thresholds: dict[int, Floats], reference: Cells) 
         seed=subject.seed,
     )
     read = Reader(subject.signature)
-    answers = _asked(subject.native, read.rows(rows))
+    answers = asked(subject.native, read.rows(rows))
     kept = rows
     if answers is None or not _finite(answers):
         # Some of the rows are none that the model takes: the others will do.
-        kept = [row for row in rows if _finite(_asked(subject.native, read.rows([row])))]
+        kept = [row for row in rows if _finite(asked(subject.native, read.rows([row])))]
     if not kept:
         raise MainstayError(
             "The native model answers none of the synthetic rows that its package is checked with: "

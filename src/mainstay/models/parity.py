@@ -153,13 +153,13 @@ def compared(found: Callable[[Cells], Answers], native: Callable[[Cells], Answer
     """How far two models are apart for rows of our making; rows that both refuse say nothing."""
     if not len(cells):
         return Compared()
-    a, b = _asked(found, cells), _asked(native, cells)
+    a, b = asked(found, cells), asked(native, cells)
     if a is None or b is None:
         return Compared() if a is b else Compared(rows=len(cells), largest_difference=None)
     return compare(a, b)
 
 
-def _asked(ask: Callable[[Cells], Answers], cells: Cells) -> Answers | None:
+def asked(ask: Callable[[Cells], Answers], cells: Cells) -> Answers | None:
     """Answers, or None where the model refuses such rows (ValueError is scikit-learn's word for it)."""
     try:
         return ask(cells)

@@ -20,6 +20,7 @@ from mainstay.models.golden import Golden
 from mainstay.models.package import Draft, ModelSpec, encoded
 from mainstay.models.packaging import GOLDEN_ROWS, ONNX_FILE, Built
 from mainstay.models.parity import (
+    OTHER_ROWS,
     Compared,
     Parity,
     boundary_cells,
@@ -27,6 +28,7 @@ from mainstay.models.parity import (
     compare,
     lineage,
     missing_cells,
+    one_at_a_time,
     unseen_cells,
 )
 from mainstay.models.runtime import Model
@@ -145,23 +147,18 @@ def _parity(
         boundary=boundary,
         missing=both(missing_cells(cells, signature)),
         unseen=both(unseen_cells(cells, signature)),
-        single=_single(model, cells),
+        single=one_at_a_time(model.answer, cells.rows(slice(0, OTHER_ROWS))),
     )
 
 
 def _alone(model: Model, cells: Cells) -> Parity:
     """What can be proven without another library: that the answers know nothing of each other."""
-    return Parity(rows=0, label_disagreements=0, largest_difference=0.0, single=_single(model, cells))
-
-
-def _single(model: Model, cells: Cells) -> Compared:
-    few = cells.rows(slice(0, 32))
-    together, found = model.answer(few), Compared()
-    for row in range(len(few)):
-        part = slice(row, row + 1)
-        alone = model.answer(few.rows(part))
-        found = found.joined(compare(alone, together.rows(part)))
-    return found
+    return Parity(
+        rows=0,
+        label_disagreements=0,
+        largest_difference=0.0,
+        single=one_at_a_time(model.answer, cells.rows(slice(0, OTHER_ROWS))),
+    )
 
 
 def _finite(rows: Sequence[Mapping[str, object]], answers: Answers) -> tuple[list[Mapping[str, object]], Answers]:
