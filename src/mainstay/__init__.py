@@ -13,7 +13,7 @@ The command line does the whole job (`mainstay --help`). From Python, for a mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,21 @@ from mainstay.errors import MainstayError
 
 if TYPE_CHECKING:
     from mainstay.models.runtime import Model
+    from mainstay.models.tensors import Image as Image
     from mainstay.operations.ensembles import BlendedVersion
     from mainstay.registry.records import Version
 
-__all__ = ["MainstayError", "compress", "ensemble", "load", "register", "serve"]
+__all__ = ["Image", "MainstayError", "compress", "ensemble", "load", "register", "serve"]
 
 # Each function imports what it needs when it is called: `import mainstay` alone costs next to nothing.
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Image":
+        from mainstay.models.tensors import Image  # noqa: PLC0415 - as above
+
+        return Image
+    raise AttributeError(f"module 'mainstay' has no attribute {name!r}")
 
 
 def register(
@@ -40,6 +49,8 @@ def register(
     target: str | None = None,
     labels: Sequence[bool | int | str] = (),
     columns: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int | str, ...]] | None = None,
+    images: Mapping[str, Image] | None = None,
     logits: bool = False,
     general: bool = False,
     gates: Sequence[str] = (),
@@ -66,6 +77,8 @@ def register(
         target: name of what is predicted; by default that of `y_test`, where it has one.
         labels: the classes in the order of the model's outputs, where the model has none of its own.
         columns: names of the inputs, where neither the model nor X has any.
+        shapes: of one row, by input: a text in place of a size lets it differ from request to request.
+        images: by input, how a PNG or JPEG that is sent becomes its numbers.
         logits: whether what the model gives for its classes are logits, not probabilities.
         general: whether its outputs are answered as they are: no classes, no single value.
         gates: conditions such as "roc_auc >= 0.75"; by default, a trivial baseline must be beaten.
@@ -89,6 +102,8 @@ def register(
         target=target,
         labels=labels,
         columns=columns,
+        shapes=shapes or {},
+        images=images or {},
         logits=logits,
         general=general,
         gates=gates,

@@ -115,6 +115,7 @@ def build(
     frame: FrameSpec | None = None,
     graphs: Sequence[Callable[[], Exported]] | None = None,
     kept: Callable[[], Kept] | None = None,
+    only_graphs: bool = False,
     reason: str = "",
 ) -> Built:
     """Exports a fitted estimator, proves the export, and makes the package's files.
@@ -134,6 +135,7 @@ def build(
         graphs: the exports to try, in order; by default `to_onnx` of the estimator, where there is an encoder.
         kept: the model in its own format, for where no graph answers as it does; by default the own file of its
             library, or with skops.
+        only_graphs: whether there is no other form than the graphs.
         reason: why better formats were not tried, where that is known already.
 
     Raises:
@@ -169,6 +171,8 @@ def build(
             reasons.append(getattr(error, "reason", str(error)).rstrip("."))
     # The thresholds prove the encoder, whatever stands behind it.
     told = "; ".join(dict.fromkeys(reasons))
+    if only_graphs:
+        raise ParityFailed(f"The model cannot be served: {told}.")
     return _proven(subject, None, thresholds=thresholds, reference=reference, profile=profile, reason=told)
 
 

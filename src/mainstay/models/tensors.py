@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from mainstay.errors import did_you_mean
 from mainstay.models.refusing import InputError, place, shown
 
 Dtype = Literal[
@@ -74,6 +75,21 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True, tag="tensor", tag_field=
     def told(self) -> str:
         """Its type and shape as words: `float32 (28, 28)`."""
         return f"{self.dtype} ({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''})"
+
+
+def with_images(tensors: Sequence[Tensor], images: Mapping[str, Image]) -> tuple[Tensor, ...]:
+    """The tensors, of which those that are named may be sent as pictures too.
+
+    Raises:
+        InputError: a name is none of theirs.
+    """
+    names = [tensor.name for tensor in tensors]
+    if unknown := [name for name in images if name not in names]:
+        raise InputError(f"images names {unknown[0]!r}, which is no input of arrays.{did_you_mean(unknown[0], names)}")
+    return tuple(
+        msgspec.structs.replace(tensor, image=images[tensor.name]) if tensor.name in images else tensor
+        for tensor in tensors
+    )
 
 
 def read(tensor: Tensor, values: Sequence[Any] | Array) -> Array:

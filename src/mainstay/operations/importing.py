@@ -90,7 +90,15 @@ def import_file(
         )
     for text in gates:
         parse(text)
-    told = Told(tuple(columns), tuple(labels), tuple(nullable), target, trusted_types(folder), general, logits)
+    told = Told(
+        columns=tuple(columns),
+        labels=tuple(labels),
+        nullable=tuple(nullable),
+        target=target,
+        trusted=trusted_types(folder),
+        general=general,
+        logits=logits,
+    )
     check_apart(path, told)
     made = draft_of_file(path, told)
     served = Model.load(made.draft.package(), trusted=told.trusted)

@@ -19,6 +19,7 @@ from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Label, Signature
+from mainstay.models.tensors import Image
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import lineage_of
 from mainstay.operations.recording import Verdict, page_of, record
@@ -41,6 +42,8 @@ def register(
     target: str | None,
     labels: Sequence[Label],
     columns: Sequence[str],
+    shapes: Mapping[str, tuple[int | str, ...]],
+    images: Mapping[str, Image],
     logits: bool,
     general: bool,
     gates: Sequence[str],
@@ -65,6 +68,8 @@ def register(
         target=named_target,
         labels=tuple(labels),
         columns=tuple(columns),
+        shapes=shapes,
+        images=images,
         logits=logits,
         general=general,
         trusted=tuple(trusted),
@@ -101,6 +106,7 @@ def _of_file(path: Path, given: Given) -> Imported:
         trusted=given.trusted,
         general=given.general,
         logits=given.logits,
+        images=given.images,
     )
     check_apart(path, told)
     return draft_of_file(path, told)

@@ -17,7 +17,7 @@ from mainstay.models.encoder import Block, Encoder
 from mainstay.models.formats.frames import Taken, cells_of, retaken, take
 from mainstay.models.formats.objects import CannotRegister
 from mainstay.models.signature import Cells, Column, Reader, Signature
-from mainstay.models.tensors import Array, Dtype, Tensor
+from mainstay.models.tensors import Array, Dtype, Image, Tensor, with_images
 
 Precision = Literal["float32", "float64"]
 
@@ -46,13 +46,19 @@ class Inputs:
         return Reader(signature).columns(by_name(rows, [tensor.name for tensor in self.tensors]))
 
 
-def inputs_of(X: Any, names: Sequence[str], shapes: Mapping[str, Sequence[int | str | None]] | None = None) -> Inputs:
+def inputs_of(
+    X: Any,
+    names: Sequence[str],
+    shapes: Mapping[str, Sequence[int | str | None]] | None = None,
+    images: Mapping[str, Image] | None = None,
+) -> Inputs:
     """The inputs of a model that takes arrays of these names.
 
     Args:
         X: a table of numbers; an array (n, …); a mapping from name to array, or a sequence of arrays in their order.
         names: of the model's inputs, in their order.
         shapes: of one row, where the model says so; a size that it leaves open is a text or None.
+        images: by input, how an encoded picture becomes its numbers.
 
     Raises:
         CannotRegister: X has other inputs than the model, or is no array of numbers, booleans, texts or bytes.
@@ -62,7 +68,7 @@ def inputs_of(X: Any, names: Sequence[str], shapes: Mapping[str, Sequence[int | 
     table = isinstance(alone, pd.DataFrame) or (
         isinstance(alone, np.ndarray) and alone.ndim == 2 and alone.dtype.kind == "f"
     )
-    if len(names) == 1 and table:
+    if len(names) == 1 and table and not images:
         taken = take(alone)
         if others := [column.name for column in taken.inputs if column.type != "number"]:
             raise CannotRegister(
@@ -72,7 +78,7 @@ def inputs_of(X: Any, names: Sequence[str], shapes: Mapping[str, Sequence[int | 
         return Inputs(taken.inputs, (), taken)
     arrays = by_name(X, names)
     tensors = tuple(_tensor(name, array, (shapes or {}).get(name)) for name, array in arrays.items())
-    return Inputs((), tensors, None)
+    return Inputs((), with_images(tensors, images or {}), None)
 
 
 def by_name(rows: Any, names: Sequence[str]) -> dict[str, Array]:

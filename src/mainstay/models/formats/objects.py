@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -13,9 +13,10 @@ from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.package import Decision
 from mainstay.models.signature import Label
+from mainstay.models.tensors import Image
 
 _HERE = "mainstay.models.formats"
-MODULES = ("booster_object", "onnx_object", "keras_object", "sklearn_object")
+MODULES = ("booster_object", "onnx_object", "torch_object", "keras_object", "sklearn_object")
 """In the order in which they are asked whether an object is theirs; scikit-learn's interface is the most general."""
 
 
@@ -38,6 +39,10 @@ class Given:
     """The classes, in the order of the model's outputs, where the model does not know them."""
     columns: tuple[str, ...] = ()
     """Names of the inputs, where neither the model nor X has any."""
+    shapes: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    """Of one row, by input: a size that is a text may differ from request to request."""
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """By input: how an encoded picture becomes its numbers."""
     logits: bool = False
     general: bool = False
     trusted: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ def draft(model: Any, given: Given) -> Imported:
         target=given.target,
         general=given.general,
         logits=given.logits,
+        images=given.images,
     )
     imported = of_bytes(model.SerializeToString(), told, "the model")
     _check_rows(imported.built, given)

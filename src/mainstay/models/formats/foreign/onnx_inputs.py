@@ -11,7 +11,7 @@ from onnx import TensorProto
 from mainstay.models.encoder import Block, Encoder
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.signature import Column
-from mainstay.models.tensors import Dtype, Tensor
+from mainstay.models.tensors import Dtype, Tensor, with_images
 
 FEATURES = "features"
 DTYPES: dict[int, str] = {
@@ -68,7 +68,7 @@ def inputs_of(model: onnx.ModelProto, told: Told) -> Inputs:
             columns.append(column)
         else:
             tensors.append(tensor_of(entry, shapes[entry.name]))
-    return Inputs(tuple(columns), tuple(tensors))
+    return Inputs(tuple(columns), with_images(tensors, told.images))
 
 
 def shape_of(entry: onnx.ValueInfoProto, what: str) -> tuple[int | str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.package import Draft
 from mainstay.models.packaging import Built
 from mainstay.models.signature import Label, Task
+from mainstay.models.tensors import Image
 
 
 class CannotImport(MainstayError):
@@ -33,6 +34,8 @@ class Told:
     """Types that the operator lets be restored (skops)."""
     general: bool = False
     """Whether the model's outputs are answered as they are: no class, no single value."""
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """By input: how an encoded picture becomes its numbers."""
     logits: bool = False
     """Whether what it gives for the classes are logits, of which softmax (of one: the sigmoid) makes probabilities."""
 

@@ -1,0 +1,195 @@
+"""Modules of PyTorch answer as PyTorch does, whatever they take and give, and are left as they were."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from libraries import need
+from sklearn.datasets import load_digits
+
+import mainstay
+from mainstay.models.formats.objects import CannotRegister, Given
+from mainstay.models.packaging import ParityFailed
+from mainstay.models.registering import draft_of
+from mainstay.models.runtime import Model
+from mainstay.models.signature import InputError
+
+torch = need("torch")
+need("onnxscript")
+nn = torch.nn
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit says of itself that it is old
+DRAW = np.random.default_rng(0)
+X = DRAW.normal(size=(40, 5)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def _built(module, **given):
+    return draft_of(module, Given(**given)).built
+
+
+def _model(module, **given):
+    return Model.load(_built(module, **given).draft.package())
+
+
+def _asked(module, *arrays):
+    with torch.no_grad():
+        return module.eval()(*(torch.from_numpy(array) for array in arrays))
+
+
+def test_the_module_is_left_as_it_was_and_the_same_twice(capsys):
+    module = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    module[1].eval()  # a mode of its own, inside
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    imported = draft_of(module, Given(X=X, labels=("a", "b", "c"), logits=True))
+    assert [each.training for each in module.modules()] == [True, True, False, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert "training mode" in imported.notes[0]
+    again = _built(module, X=X, labels=("a", "b", "c"), logits=True)
+    assert again.draft.manifest().content_id == imported.draft.manifest().content_id
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "torchvision" not in said.err
+
+
+def test_one_logit_is_the_second_class():
+    module = nn.Linear(5, 1)
+    model = _model(module, X=pd.DataFrame(X.astype(float), columns=list("abcde")), labels=("no", "yes"), logits=True)
+    assert model.signature.names == tuple("abcde")
+    expected = torch.sigmoid(_asked(module, X))[:, 0].numpy()
+    frame = pd.DataFrame(X.astype(float), columns=list("abcde"))
+    np.testing.assert_allclose(model.predict_proba(frame)[:, 1], expected, atol=1e-6)
+    assert set(model.predict(frame)) == {"no", "yes"}
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_regression(flat):
+    class Value(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(5, 1)
+
+        def forward(self, x):
+            found = self.inner(x)
+            return found[:, 0] if flat else found
+
+    module = Value()
+    found = _model(module, X=X).predict(X)
+    np.testing.assert_allclose(found, np.ravel(_asked(module, X).numpy()), atol=1e-6)
+
+
+def test_a_module_of_doubles_is_exact():
+    module = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    rows = DRAW.normal(size=(40, 5))
+    np.testing.assert_allclose(_model(module, X=rows).predict(rows), _asked(module, rows)[:, 0].numpy(), atol=1e-12)
+
+
+class Both(nn.Module):
+    """Two inputs, of which one is a sequence of any length."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(20, 6)
+        self.reads = nn.LSTM(6, 7, batch_first=True)
+        self.attends = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.last = nn.Linear(7 + 6 + 3, 2)
+
+    def forward(self, ids, more):
+        words = self.words(ids)
+        attended, _ = self.attends(words, words, words, need_weights=False)
+        _, (state, _) = self.reads(words)
+        return self.last(torch.cat([state[0], attended.mean(dim=1), more], dim=1))
+
+
+def test_two_inputs_and_any_length():
+    module = Both()
+    rows = {"ids": DRAW.integers(0, 20, (6, 9)), "more": DRAW.normal(size=(6, 3)).astype(np.float32)}
+    model = _model(module, X=rows, shapes={"ids": ("length",), "more": (3,)}, labels=(0, 1), logits=True)
+    assert model.signature.tensors[0].told() == "int64 (length,)"
+    for length in (9, 4, 17, 1):
+        ids = DRAW.integers(0, 20, (3, length))
+        more = rows["more"][:3]
+        expected = torch.softmax(_asked(module, ids, more), 1).numpy()
+        np.testing.assert_allclose(model.predict_proba({"ids": ids, "more": more}), expected, atol=1e-5)
+    with pytest.raises(InputError, match="'more'"):
+        model.predict({"ids": rows["ids"], "more": rows["more"][:, :2]})
+
+
+def test_outputs_as_they_are():
+    class Named(nn.Module):
+        def forward(self, picture):
+            return {"mean": picture.mean(dim=(1, 2)), "turned": picture.transpose(1, 2), "nothing": None}
+
+    rows = DRAW.random((5, 3, 4)).astype(np.float32)
+    model = _model(Named(), X=torch.from_numpy(rows), general=True)
+    assert [output.name for output in model.signature.outputs] == ["mean", "turned"]
+    found = model.predict(rows[:2])
+    np.testing.assert_allclose([each["turned"] for each in found], rows[:2].transpose(0, 2, 1), atol=1e-7)
+
+
+def test_pictures_over_http_are_answered_as_by_the_module(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    pixels, y = load_digits(return_X_y=True)
+    rows = (pixels * 15).astype(np.uint8).reshape(-1, 1, 8, 8)  # 0 to 240, as a picture has them
+    images = rows.astype(np.float32) / 255
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    how = mainstay.Image(mode="L", layout="CHW", scale=1 / 255)
+    mainstay.register(
+        module, name="digits", X=images[:200], X_test=images[200:400], y_test=y[200:400], labels=range(10), logits=True,
+        images={"input": how}, folder=tmp_path,
+    )  # fmt: skip
+    model = mainstay.load("digits:1", folder=tmp_path)
+    expected = torch.softmax(_asked(module, images[:3]), 1).numpy()
+    encoded = []
+    for row in rows[:3]:
+        file = io.BytesIO()
+        pillow.fromarray(row[0]).save(file, "PNG")
+        encoded.append({"input": {"b64": base64.b64encode(file.getvalue()).decode()}})
+    np.testing.assert_allclose(model.predict_proba(encoded), expected, atol=1e-5)
+    with mainstay.serve(module, images[:50], labels=tuple(range(10)), logits=True) as url:
+        said = httpx.post(f"{url}/predict", json={"input": images[:3].tolist()}, timeout=30).json()
+    shares = [[row[str(label)] for label in range(10)] for row in said["probabilities"]]
+    np.testing.assert_allclose(shares, expected, atol=1e-5)
+
+
+class Branches(nn.Module):
+    def forward(self, x):
+        return x * 2 if x.sum() > 0 else x
+
+
+class Frozen(nn.Module):
+    def forward(self, x):
+        return x.reshape(3, -1)[:, :1].expand(3, 1) + x[:3, :1]
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "said"),
+    [
+        (Branches, {"general": True}, "cannot export"),
+        (Frozen, {}, "no tensor with a value a row|cannot export|does not take"),
+        (lambda: torch.jit.script(nn.Linear(5, 1)), {}, "before torch.jit.script"),
+        (lambda: nn.Linear(4, 1), {}, "does not take the rows of X"),
+        (lambda: nn.Linear(5, 3), {"labels": (0, 1, 2)}, "logits=True"),
+        (lambda: nn.Linear(5, 3), {}, r"labels=\[…\]|general=True"),
+        (lambda: nn.Linear(5, 3), {"labels": (0, 1)}, "3 probabilities|classes|labels"),
+        (lambda: nn.Linear(5, 1).half(), {}, r"module\.float"),
+        (lambda: nn.LSTM(5, 2), {}, "no tensor with a value a row"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(module, given, said):
+    with pytest.raises((CannotRegister, ParityFailed), match=said):
+        _built(module(), X=X, **given)
+
+
+def test_a_compiled_module_is_the_module():
+    module = nn.Linear(5, 1)
+    compiled = torch.compile(module)
+    np.testing.assert_allclose(_model(compiled, X=X).predict(X), _asked(module, X)[:, 0].numpy(), atol=1e-6)
