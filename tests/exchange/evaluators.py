@@ -22,7 +22,7 @@ def jpmml(path: Path, rows):
     """JPMML's answers, a dictionary a row."""
     from jpmml_evaluator import make_evaluator
 
-    evaluator = make_evaluator(str(path), backend="jpype").verify()
+    evaluator = make_evaluator(str(path), backend="py4j").verify()
     return [dict(evaluator.evaluate({k: v for k, v in row.items() if v is not None})) for row in rows]
 
 

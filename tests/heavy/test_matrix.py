@@ -21,7 +21,9 @@ import matrix_torch  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 WRITES = os.environ.get("MAINSTAY_WRITE_MATRIX") == "1"
-CASES = sorted((*matrix_cases.cases(), *matrix_keras.cases(), *matrix_torch.cases()), key=lambda case: (case.format, case.model))
+CASES = sorted(
+    (*matrix_cases.cases(), *matrix_keras.cases(), *matrix_torch.cases()), key=lambda case: (case.format, case.model)
+)
 LINES: list[matrix.Line] = []
 VERSIONS = ("onnxruntime", "scikit-learn", "xgboost-cpu", "lightgbm", "catboost", "keras", "tensorflow-cpu", "torch")
 pytestmark = pytest.mark.filterwarnings("ignore")

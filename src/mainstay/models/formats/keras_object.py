@@ -139,7 +139,9 @@ def _taken(specs: list[Spec], given: Given) -> tuple[Taken, Any]:
     X = given.table
     if (frame := _columns(specs, X)) is not None:
         return _by_column(specs, frame, single=len(specs) == 1)
-    found = arrays.inputs_of(_cast(X, specs), [spec.name for spec in specs], {s.name: s.shape for s in specs})
+    found = arrays.inputs_of(
+        _cast(X, specs), [spec.name for spec in specs], {s.name: s.shape for s in specs}, given.images
+    )
     double = specs[0].dtype == "float64"
     encoder = found.encoder("float64" if double else "float32")
     if encoder is not None and not specs[0].dtype.startswith("float"):
