@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from skl2onnx import to_onnx
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -86,3 +90,40 @@ def test_rows_tell_columns_from_tensors():
 def test_rows_that_do_not_fit_are_refused(rows, names, shapes, said):
     with pytest.raises(CannotRegister, match=said):
         inputs_of(rows, names, shapes)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.nan, "nan"),
+        (None, "None"),
+        (np.inf, "inf"),
+        ("12", "'12'"),
+        ("n/a", "'n/a'"),
+        (pd.NA, "<NA>"),
+        (pd.Timestamp("2024-01-01"), "Timestamp"),
+        (10**400, "10000"),
+        (1j, "1j"),
+    ],
+)
+def test_true_values_of_a_regression_are_finite_numbers(value, told):
+    model = LinearRegression().fit(X, X[:, 0])
+    with pytest.raises(CannotRegister, match=f"y_test holds {told}.* in row 1"):
+        draft_of(model, Given(X=X, X_test=X[:2], y_test=[1, value]))
+
+
+def test_true_values_may_be_of_any_kind_of_number():
+    model = LinearRegression().fit(X, X[:, 0])
+    for truth in ([1, 2.5], np.float32([1, 2]), pd.Series([1, 2], dtype="Int64"), [Decimal("1.5"), Fraction(1, 3)]):
+        assert draft_of(model, Given(X=X, X_test=X[:2], y_test=truth)).built.format == "onnx"
+
+
+def test_true_answers_to_a_models_file_are_held_against_its_classes(tmp_path):
+    onnx.save(to_onnx(LogisticRegression().fit(X, Y), X[:1], options={"zipmap": False}), tmp_path / "classes.onnx")
+    onnx.save(to_onnx(LinearRegression().fit(X, X[:, 0]), X[:1]), tmp_path / "value.onnx")
+    rows = [dict(zip(("x0", "x1", "x2"), map(float, row), strict=True)) for row in X[:2]]
+    given = {"name": "file", "X_test": rows, "folder": tmp_path}
+    with pytest.raises(CannotRegister, match="y_test holds 2, which the model does not know"):
+        mainstay.register(tmp_path / "classes.onnx", y_test=[0, 2], **given)
+    with pytest.raises(CannotRegister, match="y_test holds nan in row 0"):
+        mainstay.register(tmp_path / "value.onnx", y_test=[np.nan, 2], **given)

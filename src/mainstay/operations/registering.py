@@ -13,7 +13,7 @@ from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.formats.foreign.protocol import Imported, Told
 from mainstay.models.formats.frames import retaken, take
-from mainstay.models.formats.objects import Given
+from mainstay.models.formats.objects import Given, check_truth
 from mainstay.models.importing import check_apart, draft_of_file
 from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
@@ -157,6 +157,7 @@ def _evaluated(
     else:
         frame = retaken(X_test, take(X)).reset_index(drop=True)
         cells = model.cells(frame)
+    check_truth(y_test, len(cells), signature.labels)
     truth = truth_of(signature, y_test)
     decision = model.spec.decision
     if signature.task == "binary" and decision is None:

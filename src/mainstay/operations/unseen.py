@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.answers import Answers
+from mainstay.models.formats.objects import check_truth
 from mainstay.models.package import Decision, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
@@ -232,6 +233,8 @@ def _given(
         raise MainstayError(
             f"The true answers hold {unknown[0]!r}, and the model knows {', '.join(map(repr, signature.labels))}."
         )
+    if not signature.labels:
+        check_truth(truth, len(cells), ())
     _enough(int((~halves).sum()), int(halves.sum()) if told.choose else None)
     # Of rows that were chosen by, nobody can say whether the version's own rule holds them out.
     rule = None if told.choose else split_rule(told.package)

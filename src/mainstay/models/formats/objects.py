@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -116,7 +117,7 @@ def check_own_labels(own: Sequence[Label], given: Given) -> None:
 
 
 def check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:
-    """True answers must be one a row, and labels ones that the model can give.
+    """True answers must be one a row: labels that the model can give or, where there are none, finite numbers.
 
     Raises:
         CannotRegister: they are not.
@@ -127,8 +128,23 @@ def check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:
     truth = np.asarray(y_test, dtype=object).reshape(-1).tolist()
     if len(truth) != rows:
         raise CannotRegister(f"y_test has {len(truth)} values, but there are {rows} test rows: give one a row.")
+    if not labels:
+        _check_numbers(truth)
     known = {(isinstance(label, bool), label) for label in labels}
     for value in truth if labels else ():
         # True equals 1 in Python, and is another label.
         if (isinstance(value, bool | np.bool_), value) not in known:
             raise CannotRegister(f"y_test holds {value!r}, which the model does not know: its classes are {labels}.")
+
+
+def _check_numbers(truth: Sequence[Any]) -> None:
+    for row, value in enumerate(truth):
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):  # no number, or one beyond all doubles
+            number = math.nan
+        if not math.isfinite(number):
+            raise CannotRegister(
+                f"y_test holds {value!r} in row {row}, and the model answers finite numbers: leave rows without a "
+                "known value out, and give numbers for the others."
+            )
