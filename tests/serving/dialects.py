@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import random
+import struct
 from typing import Any
 
 import httpx
@@ -34,6 +36,49 @@ def csv_of(rows: Rows) -> bytes:
 
 
 CSV = {"content-type": "text/csv"}
+DATATYPES = {"age": "FP64", "amount": "FP64", "owner": "BOOL"}
+
+
+def v2(rows: Rows, *, nested: bool = False, **more: Any) -> dict[str, Any]:
+    """An inference request of one input a column."""
+    inputs = [
+        {
+            "name": name,
+            "shape": [len(rows), 1] if nested else [len(rows)],
+            "datatype": DATATYPES.get(name, "BYTES" if isinstance(values[0], str | None) else "FP64"),
+            "data": [[value] for value in values] if nested else values,
+            "parameters": {"content_type": "np" if name in DATATYPES else "str"},
+        }
+        for name, values in columns(rows).items()
+    ]
+    return {"id": "mine-7", "inputs": inputs, **more}
+
+
+def v2_binary(rows: Rows) -> tuple[bytes, dict[str, str]]:
+    """The same as bytes, and its headers; what is missing or does not fit its datatype goes in JSON."""
+    request = v2(rows, parameters={"binary_data_output": True})
+    tail = b""
+    for each in request["inputs"]:
+        try:
+            if each["datatype"] == "BYTES":
+                texts = [value.encode() for value in each["data"]]
+                data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+            elif each["datatype"] == "BOOL":
+                assert all(isinstance(value, bool) for value in each["data"])
+                data = struct.pack(f"<{len(rows)}?", *each["data"])
+            else:
+                assert all(abs(value) <= 2**53 for value in each["data"] if value is not None)
+                data = struct.pack(f"<{len(rows)}d", *(math.nan if v is None else v for v in each["data"]))
+        except (AssertionError, AttributeError, TypeError, struct.error):
+            continue
+        del each["data"]
+        each["parameters"] = {"binary_data_size": len(data)}
+        tail += data
+    head = json.dumps(request).encode()
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
+    return head + tail, headers
+
+
 BODIES: dict[str, Any] = {
     "plain": lambda m, rows: (f"/models/{m}/predict", {"inputs": rows}, {}),
     "plain csv": lambda m, rows: (f"/models/{m}/predict", csv_of(rows), CSV),
@@ -53,6 +98,9 @@ BODIES: dict[str, Any] = {
     "mlflow records": lambda m, rows: (f"/models/{m}/invocations", {"dataframe_records": rows}, {}),
     "mlflow instances": lambda m, rows: (f"/models/{m}/invocations", {"instances": rows}, {}),
     "mlflow inputs": lambda m, rows: (f"/models/{m}/invocations", {"inputs": columns(rows)}, {}),
+    "v2": lambda m, rows: (f"/v2/models/{m}/infer", v2(rows), {}),
+    "v2 of a version": lambda m, rows: (f"/v2/models/{m}/versions/1/infer", v2(rows, nested=True), {}),
+    "v2 in bytes": lambda m, rows: (f"/v2/models/{m}/infer", *v2_binary(rows)),
     "mlflow csv": lambda m, rows: (f"/models/{m}/invocations", csv_of(rows), CSV),
 }
 
@@ -70,15 +118,42 @@ def said(reply: httpx.Response) -> tuple[list[Any], list[list[float]] | None]:
         rows = list(csv.DictReader(io.StringIO(reply.text)))
         shares = [[float(row["probability_bad"]), float(row["probability_good"])] for row in rows]
         return [row["prediction"] for row in rows], shares
+    if "inference-header-content-length" in reply.headers:
+        return v2_answers(reply)
     document = reply.json()
     if "prediction" in document:
         return document["prediction"], [[each["bad"], each["good"]] for each in document["probabilities"]]
     if "outputs" in document:
-        return document["outputs"]["prediction"], document["outputs"]["probabilities"]
+        return outputs_of(reply, document)
     found = document["predictions"]
-    if found and isinstance(found[0], dict):
-        return [each["prediction"] for each in found], [each["probabilities"] for each in found]
-    return found, None
+    by_name = found and isinstance(found[0], dict)
+    shares = [each["probabilities"] for each in found] if by_name else None
+    return [each["prediction"] for each in found] if by_name else found, shares
+
+
+def outputs_of(reply: httpx.Response, document: dict[str, Any]) -> tuple[list[Any], list[list[float]]]:
+    found = document["outputs"]
+    if isinstance(found, dict):
+        return found["prediction"], found["probabilities"]
+    assert document["id"] == reply.headers["x-request-id"] == "mine-7"
+    labels, shares = found
+    assert shares["shape"] == [len(labels["data"]), 2]
+    return labels["data"], [shares["data"][at : at + 2] for at in range(0, len(shares["data"]), 2)]
+
+
+def v2_answers(reply: httpx.Response) -> tuple[list[Any], list[list[float]]]:
+    size = int(reply.headers["inference-header-content-length"])
+    head, tail = json.loads(reply.content[:size]), reply.content[size:]
+    texts, shares = head["outputs"]
+    cut = texts["parameters"]["binary_data_size"]
+    assert cut + shares["parameters"]["binary_data_size"] == len(tail)
+    labels, at = [], 0
+    while at < cut:
+        length = struct.unpack_from("<I", tail, at)[0]
+        labels.append(tail[at + 4 : at + 4 + length].decode())
+        at += 4 + length
+    numbers = struct.unpack_from(f"<{(len(tail) - cut) // 8}d", tail, cut)
+    return labels, [list(numbers[at : at + 2]) for at in range(0, len(numbers), 2)]
 
 
 def words(reply: httpx.Response) -> str:

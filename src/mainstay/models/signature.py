@@ -227,6 +227,19 @@ class Reader:
                 )
         return self._columns([[row[i] for row in rows] for i in range(width)], len(rows))
 
+    def array(self, rows: Array) -> Cells:
+        """Cells of an array of shape (rows, inputs) whose columns stand in the order of the signature.
+
+        Raises:
+            InputError: another width, or a value that does not fit.
+        """
+        signature = self.signature
+        if rows.shape[1] == len(self._names) and not signature.tensors:
+            numbers = _whole(rows) if all(column.type == "number" for column in signature.inputs) else None
+            if numbers is not None:
+                return Cells(numbers, {})
+        return self.matrix(rows.tolist())
+
     def _check_names(self, given: Iterable[str], row: int | None, *, of: int) -> None:
         given = list(given)
         where = "" if row is None else _place(row, of)
@@ -260,7 +273,12 @@ class Reader:
         same_sizes(arrays, read)
         return Cells(numbers, texts, read)
 
-    def _numbers(self, column: Column, values: Sequence[Any] | Array) -> list[float]:
+    def _numbers(self, column: Column, values: Sequence[Any] | Array) -> list[float] | Floats:
+        if column.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+            whole = _whole(values)
+            if whole is not None:
+                return whole
+            values = values.tolist()  # one of them needs a look: it is missing, or does not fit
         read = {
             "number": self._number,
             "boolean": self._boolean,
@@ -350,6 +368,18 @@ class Reader:
             return epoch_seconds(value, column.format)
         except (ValueError, TypeError, OverflowError):
             raise wrong(column.name, value, row, rows, expected) from None
+
+
+def _whole(values: Array) -> Floats | None:
+    """Numbers as doubles, where each is finite and held exactly; else None."""
+    if values.dtype.kind not in "iuf":
+        return None
+    if values.dtype.kind != "f" and values.dtype.itemsize == 8:
+        outside = (values > MAX_EXACT_INTEGER) | (values < -MAX_EXACT_INTEGER)
+        if outside.any():
+            return None
+    numbers = values.astype(np.float64)
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def epoch_seconds(value: str | date, form: str = "iso") -> float:

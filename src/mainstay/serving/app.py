@@ -21,6 +21,7 @@ from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import AGAIN, CLOSE, Codec, Dialect, Headers, Problem, Refusal, Reply
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
+from mainstay.serving.protocols.open_inference.dialect import OpenInference
 from mainstay.serving.protocols.plain import Plain
 from mainstay.serving.protocols.tf_serving import TfServing
 
@@ -66,7 +67,12 @@ class App:
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
         # The first that claims a path has it; the plain one claims what is left.
-        self._dialects: tuple[Dialect, ...] = (TfServing(self.desk), Mlflow(self.desk), Plain(self.desk))
+        self._dialects: tuple[Dialect, ...] = (
+            OpenInference(self.desk),
+            TfServing(self.desk),
+            Mlflow(self.desk),
+            Plain(self.desk),
+        )
         self._slots = slots
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
         self._in_flight = slots.place(metrics.IN_FLIGHT)

@@ -105,13 +105,19 @@ class Counted:
         return place
 
 
-def scraped(folder: Path, pids: Iterable[int]) -> str:
-    """All workers' counters summed, and what the system knows of the live ones, in Prometheus' text format."""
+def summed(folder: Path) -> dict[str, list[float]]:
+    """All workers' counters summed: `NUMBERS` by label."""
     sums: dict[str, list[float]] = {}
     for path in sorted(folder.glob("*.slots")):
         for label, numbers in _read(path.read_bytes()):
             total = sums.setdefault(label, [0.0] * NUMBERS)
             sums[label] = [a + b for a, b in zip(total, numbers, strict=True)]
+    return sums
+
+
+def scraped(folder: Path, pids: Iterable[int]) -> str:
+    """All workers' counters summed, and what the system knows of the live ones, in Prometheus' text format."""
+    sums = summed(folder)
     lines: list[str] = []
     for name, (kind, meaning) in _HELP.items():
         lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]

@@ -9,7 +9,7 @@ from typing import Any
 from mainstay.models.signature import Signature
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
-from mainstay.serving.openapi_protocols import SCHEMAS, paths_of
+from mainstay.serving.openapi_protocols import SCHEMAS, paths_of, server_paths
 from mainstay.serving.replies import label_key
 from mainstay.serving.schemas import aside_of, cells_of, example_of, list_of, object_of, record_of
 from mainstay.serving.tensor_schema import tensor_schema
@@ -35,6 +35,7 @@ def document(loaded: Iterable[Loaded]) -> Json:
     for each in models:
         paths[f"/models/{each.model}/predict"] = {"post": _predict(each, f"predict_{each.model}", f" of {each.model}")}
         paths |= paths_of(each.model, each.version, signature=each.signature, alone=len(models) == 1)
+    paths |= server_paths()
     paths |= {
         "/models": {"get": _get("models", "The models that are deployed", _ref("Models"))},
         "/models/{name}": {

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mainstay.models.signature import Signature
-from mainstay.serving.schemas import example_of, list_of, object_of, record_of
+from msgspec import structs
+
+from mainstay.models.signature import Column, Signature
+from mainstay.serving.protocols.open_inference.datatypes import column_datatype, datatype
+from mainstay.serving.schemas import cell_of, example_of, list_of, object_of, record_of
 
 Json = dict[str, Any]
 
@@ -53,6 +56,7 @@ def paths_of(model: str, version: str, *, signature: Signature, alone: bool) -> 
         f"{base}/metadata": {"get": _get(f"tensorflow_metadata_{model}", "TensorFlow Serving: inputs and outputs")},
         f"/models/{model}/invocations": {"post": {"operationId": f"invocations_{model}", **invocations}},
     }
+    paths |= _open_inference(model, version, signature)
     if alone:
         paths["/invocations"] = {"post": {"operationId": "invocations", **invocations}}
         paths |= {
@@ -64,6 +68,74 @@ def paths_of(model: str, version: str, *, signature: Signature, alone: bool) -> 
             )
         }
     return paths
+
+
+def _open_inference(model: str, version: str, signature: Signature) -> Json:
+    base, number = f"/v2/models/{model}", version.rpartition(":")[2]
+    columns = {each.name: _input(each.name, column_datatype(each), _cell(each, signature)) for each in signature.inputs}
+    columns |= {each.name: _input(each.name, datatype(each), {}) for each in signature.tensors}
+    one_row = {
+        "type": "array",
+        "prefixItems": list(columns.values()),
+        "minItems": len(columns),
+        "maxItems": len(columns),
+        "description": "One row here; the first size of each shape is the number of rows.",
+    }
+    example = [
+        {
+            **{name: said["const"] for name, said in columns[name]["properties"].items() if "const" in said},
+            "data": [value],
+        }
+        for name, value in example_of(signature).items()
+    ]
+    infer = {
+        "operationId": f"infer_{model}",
+        "summary": f"Open Inference Protocol: infer with {version}",
+        "description": f"Also at {base}/versions/{number}/infer. An input a column, in any order; tensors as bytes "
+        "with `Inference-Header-Content-Length`, both ways.",
+        **_body({"inputs": one_row, "id": {"type": ["string", "null"]}}, ["inputs"], {"inputs": example}),
+        "responses": _responses("Inference", "Problem"),
+    }
+    return {
+        f"{base}/infer": {"post": infer},
+        base: {"get": _get(f"metadata_{model}", "Open Inference Protocol: inputs and outputs")},
+        f"{base}/ready": {"get": _get(f"ready_{model}", "Open Inference Protocol: whether it answers")},
+        f"{base}/stats": {"get": _get(f"stats_{model}", "Open Inference Protocol: statistics")},
+    }
+
+
+def server_paths() -> Json:
+    """The paths of protocols that speak of the server as a whole."""
+    gets = (
+        ("/v2", "server_metadata", "the server"),
+        ("/v2/health/live", "live", "whether the process lives"),
+        ("/v2/health/ready", "ready", "whether a model answers"),
+        ("/v2/models/stats", "stats", "statistics of all models"),
+    )
+    paths: Json = {path: {"get": _get(name, f"Open Inference Protocol: {told}")} for path, name, told in gets}
+    index = _get("repository_index", "Open Inference Protocol: the models that are deployed")
+    return {**paths, "/v2/repository/index": {"post": index}}
+
+
+def _input(name: str, kind: str, cell: Json) -> Json:
+    """One input of one row; a tensor's own sizes are not said."""
+    properties: Json = {"name": {"const": name}, "datatype": {"const": kind}, "shape": {"const": [1]}}
+    if not cell:
+        properties["shape"] = {"type": "array", "items": {"type": "integer"}}
+        return object_of({**properties, "data": {"type": "array"}}, [*properties, "data"])
+    data = {"type": "array", "items": cell, "minItems": 1, "maxItems": 1}
+    return object_of({**properties, "data": data}, [*properties, "data"])
+
+
+def _cell(column: Column, signature: Signature) -> Json:
+    """A value as its datatype has it: numbers, truths or texts, and null where it may be missing."""
+    plain = cell_of(structs.replace(column, nullable=False), signature)
+    if plain.get("type") == ["string", "integer"]:
+        plain["type"] = "string"
+    if not column.nullable:
+        return plain
+    plain.pop("not", None)  # a text that means "missing" is as good as null here
+    return {"anyOf": [plain, {"type": "null"}]}
 
 
 def _body(properties: Json, required: list[str], example: Json) -> Json:
@@ -90,6 +162,15 @@ def _ref(name: str) -> Json:
 
 
 SCHEMAS: Json = {
+    "Inference": object_of(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": {"type": "object"}},
+        },
+        ["model_name", "model_version", "id", "outputs"],
+    ),
     "TensorFlowPredictions": object_of({"predictions": {"type": "array"}}, ["predictions"]),
     "MLflowPredictions": object_of({"predictions": {"type": ["array", "object"]}}, ["predictions"]),
     "MLflowProblem": object_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -68,6 +68,10 @@ class Desk:
         if names:
             self.missing(names[0])
         raise Problem(503, "No model is deployed: run mainstay deploy VERSION.", headers=[AGAIN])
+
+    def counts(self) -> Mapping[str, Sequence[float]]:
+        """The counters of all workers: numbers by label."""
+        return metrics.summed(self._run / metrics.FOLDER)
 
     def metrics(self) -> str:
         """The counters of all workers, in Prometheus' text format."""

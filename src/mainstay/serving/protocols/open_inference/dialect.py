@@ -1,0 +1,155 @@
+"""The paths under /v2: health, metadata, inference, the repository's index, statistics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from mainstay.errors import did_you_mean
+from mainstay.models.tensors import Tensor
+from mainstay.serving.models import Loaded
+from mainstay.serving.protocols.codec import JSON_HEADERS, Codec, Headers, Problem, Refusal, Reply, version_number
+from mainstay.serving.protocols.desk import Desk
+from mainstay.serving.protocols.open_inference.datatypes import column_datatype, datatype
+from mainstay.serving.protocols.open_inference.inference import InferCodec
+from mainstay.serving.protocols.open_inference.statistics import statistics
+from mainstay.serving.protocols.outputs import PROBABILITIES, Outputs
+from mainstay.serving.strict import BadBody, decoded
+
+Json = dict[str, Any]
+
+_INDEX = "/v2/repository/index"
+_MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?$")
+_CONTROL = re.compile(r"^/v2/repository/models/[^/]+/(load|unload)$")
+_STATS = "/v2/models/stats"
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenInference:
+    """The dialect."""
+
+    name, verb = "open-inference", "/infer"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._server = {
+            "name": "mainstay",
+            "version": version("mainstay"),
+            "extensions": ["binary_tensor_data", "model_repository", "statistics"],
+        }
+
+    def claims(self, path: str) -> bool:
+        """What is under /v2."""
+        return path.startswith("/v2/") or path == "/v2"
+
+    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
+        """By the model's name, and with its version."""
+        del alone
+        codec, base = InferCodec(loaded), f"/v2/models/{loaded.model}"
+        return {f"{base}{self.verb}": codec, f"{base}/versions/{version_number(loaded)}{self.verb}": codec}
+
+    def takes_body(self, path: str) -> bool:
+        """The index may be asked for the ready models alone."""
+        return path == _INDEX
+
+    def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
+        """`{"error": "…"}`."""
+        return JSON_HEADERS, _encode({"error": refusal.message})
+
+    def other(self, method: str, path: str, body: bytes) -> Reply:
+        """Everything but an inference, and why one has no answer."""
+        path = path.rstrip("/")
+        found = None if path == _STATS else _MODEL.match(path)
+        posted = path == _INDEX or _CONTROL.match(path) or (found and found[3] == "infer")
+        if method not in (("POST",) if posted else ("GET", "HEAD")):
+            allowed = "POST" if posted else "GET, HEAD"
+            raise Problem(405, f"{path[:200]} takes {'POST' if posted else 'GET'}.", headers=[("allow", allowed)])
+        if posted and found is None:
+            return _told(self._index(body)) if path == _INDEX else self._control()
+        if found is not None:
+            name, number, verb = found.groups()
+            return self._of_model(name, number, verb)
+        match path:
+            case "/v2":
+                return _told(self._server)
+            case "/v2/health/live":
+                return _told({"live": True})
+            case "/v2/health/ready":
+                return _told({"ready": self._desk.ready}, 200 if self._desk.ready else 503)
+            case "/v2/models/stats":
+                return _told(statistics(self._desk.serving.values(), self._desk.counts()))
+        raise Problem(404, f"There is nothing at {path[:100]}.")
+
+    def _of_model(self, name: str, number: str | None, verb: str | None) -> Reply:
+        loaded = self._version(name, number)
+        match verb:
+            case "ready":
+                return _told({"name": loaded.model, "ready": True})
+            case "stats":
+                return _told(statistics([loaded], self._desk.counts()))
+        return _told(_metadata(loaded))
+
+    def _version(self, name: str, number: str | None) -> Loaded:
+        """The version that a path names.
+
+        Raises:
+            Problem: 404, in Triton's words first; 503 where it cannot answer now.
+        """
+        serving = self._desk.serving
+        if name not in serving and name not in self._desk.names:
+            hint = did_you_mean(name, serving) or (f" Deployed: {', '.join(sorted(serving))}." if serving else "")
+            raise Problem(404, f"Request for unknown model: {name[:100]!r} is not found.{hint}")
+        loaded = self._desk.model(name)
+        deployed = version_number(loaded)
+        if number is not None and number != str(deployed):
+            raise Problem(
+                404,
+                f"Request for unknown model: {name!r} has no version {number[:50]} here, but {deployed}.",
+            )
+        return loaded
+
+    def _index(self, body: bytes) -> list[Json]:
+        asked = decoded(body, forms="") if body.strip() else {}
+        if not isinstance(asked, dict) or not isinstance(ready := asked.get("ready", False), bool):
+            raise BadBody('The body is no {"ready": true}.', field="ready")
+        listed: list[Json] = []
+        for name in sorted(self._desk.names):
+            loaded = self._desk.serving.get(name)
+            if loaded is not None:
+                listed.append({"name": name, "version": str(version_number(loaded)), "state": "READY", "reason": ""})
+            elif not ready:
+                listed.append({"name": name, "version": "", "state": "UNAVAILABLE", "reason": self._desk.why(name)})
+        return listed
+
+    def _control(self) -> Reply:
+        raise Problem(501, "Models are not loaded or unloaded over this port: run mainstay deploy VERSION.")
+
+
+def _told(document: Any, status: int = 200) -> Reply:
+    return Reply(status, JSON_HEADERS, _encode(document))
+
+
+def _metadata(loaded: Loaded) -> Json:
+    """Names, datatypes and shapes; labels name the columns of the probabilities."""
+    signature = loaded.signature
+    inputs = [{"name": each.name, "datatype": column_datatype(each), "shape": [-1]} for each in signature.inputs]
+    outputs = [_described(each) for each in Outputs(loaded).tensors]
+    for output in outputs:
+        if signature.labels and output["name"] == PROBABILITIES:
+            output["labels"] = list(signature.labels)
+    return {
+        "name": loaded.model,
+        "versions": [str(version_number(loaded))],
+        "platform": "mainstay",
+        "inputs": inputs + [_described(each) for each in signature.tensors],
+        "outputs": outputs,
+    }
+
+
+def _described(tensor: Tensor) -> Json:
+    shape = [-1, *(size if isinstance(size, int) else -1 for size in tensor.shape)]
+    return {"name": tensor.name, "datatype": datatype(tensor), "shape": shape}

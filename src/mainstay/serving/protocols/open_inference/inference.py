@@ -1,0 +1,148 @@
+"""`/infer` of one version: a request's envelope in, the answer's out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mainstay.models.answers import Answers
+from mainstay.models.tensors import Array, Tensor
+from mainstay.serving.bodies import Asked, valid_id
+from mainstay.serving.models import Loaded
+from mainstay.serving.protocols.codec import JSON_HEADERS, Headers, Problem, kind_of, takes_json, version_number
+from mainstay.serving.protocols.codec import Given as GivenHeaders
+from mainstay.serving.protocols.open_inference.datatypes import datatype, packed
+from mainstay.serving.protocols.open_inference.reading import BASE64, BINARY_SIZE, CONTENT_TYPE, Given, Inputs, Tail
+from mainstay.serving.protocols.outputs import Outputs
+from mainstay.serving.strict import BadBody, decoded
+
+HEADER_LENGTH = "inference-header-content-length"
+_OCTETS: Headers = [("content-type", "application/octet-stream"), ("x-content-type-options", "nosniff")]
+_FORMS = 'Send {"inputs": [{"name": …, "shape": […], "datatype": …, "data": […]}, …]}.'
+_encode = msgspec.json.Encoder().encode
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """One output that was asked for."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """The envelope."""
+
+    inputs: list[Given]
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[Wanted] | None = None
+    model_name: str | None = None
+    """KServe's client repeats here what the path says."""
+    model_version: str | None = None
+
+
+class Form(NamedTuple):
+    """How an answer is to look."""
+
+    id: str | None
+    outputs: tuple[tuple[str, bool], ...]
+    """Names, and whether as bytes."""
+
+
+class InferCodec:
+    """`/infer` of one version."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._inputs = Inputs(loaded.signature, loaded.bodies)
+        self._outputs = Outputs(loaded)
+        self._tensors = {tensor.name: tensor for tensor in self._outputs.tensors}
+        self._model, self._version = loaded.model, str(version_number(loaded))
+
+    def read(self, body: bytes, headers: GivenHeaders) -> Asked:
+        """The rows of a request."""
+        content_type = headers.get("content-type")
+        if content_type is None or kind_of(content_type) != "application/octet-stream":
+            takes_json(content_type, ("application/octet-stream",))
+        if headers.get("content-encoding", "identity") != "identity":
+            raise Problem(415, "Compressed bodies are not taken: send them without Content-Encoding.")
+        length = headers.get(HEADER_LENGTH)
+        size = len(body) if length is None else _header_length(length, len(body))
+        document = decoded(body[:size], forms=_FORMS)
+        try:
+            request = msgspec.convert(document, Request)
+        except msgspec.ValidationError as error:
+            raise BadBody(f"The request is not of the protocol: {error}. {_FORMS}") from error
+        form = self._form(request)
+        cells = self._inputs.read(request.inputs, Tail(memoryview(body)[size:]))
+        identity = request.id if request.id is not None and valid_id(request.id) else None
+        return Asked(cells, id=identity, form=form)
+
+    def _form(self, request: Request) -> Form:
+        for said, mine in ((request.model_name, self._model), (request.model_version, self._version)):
+            if said and said != mine:
+                raise BadBody(f"The body names {said[:100]!r}, but the path {mine!r}.")
+        binary = _flag(request.parameters, "binary_data_output", default=False)
+        if not request.outputs:
+            return Form(request.id, tuple((name, binary) for name in self._tensors))
+        wanted: dict[str, bool] = {}
+        for output in request.outputs:
+            name = output.name
+            if name not in self._tensors:
+                known = ", ".join(map(repr, self._tensors))
+                raise BadBody(f"Unexpected inference output {name[:100]!r}: the model gives {known}.", field=name[:100])
+            if name in wanted:
+                raise BadBody(f"Output {name!r} is requested twice: ask for each name once.", field=name)
+            if "classification" in (output.parameters or {}):
+                raise BadBody(f"Output {name!r} is not given as a classification: ask for the tensor.", field=name)
+            wanted[name] = _flag(output.parameters, "binary_data", default=binary)
+        return Form(request.id, tuple(wanted.items()))
+
+    def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
+        """The answer: JSON, and behind it the outputs that are wanted as bytes."""
+        form: Form = asked.form
+        arrays = self._outputs.arrays(answers)
+        written, tail = [], []
+        for name, binary in form.outputs:
+            tensor, array = self._tensors[name], arrays[name]
+            said: dict[str, Any] = {"name": name, "datatype": datatype(tensor), "shape": list(array.shape)}
+            if binary:
+                data = packed(array)
+                tail.append(data)
+                said["parameters"] = {BINARY_SIZE: len(data)}
+            else:
+                said |= _in_json(tensor, array)
+            written.append(said)
+        document = _encode(
+            {
+                "model_name": self._model,
+                "model_version": self._version,
+                "id": identity if form.id is None else form.id,
+                "outputs": written,
+            }
+        )
+        mine = [("x-request-id", identity)]
+        if not tail:
+            return [*JSON_HEADERS, *mine], document
+        return [*_OCTETS, (HEADER_LENGTH, str(len(document))), *mine], b"".join((document, *tail))
+
+
+def _in_json(tensor: Tensor, array: Array) -> dict[str, Any]:
+    flat = array.reshape(-1).tolist()
+    if tensor.dtype == "text":
+        return {"parameters": {CONTENT_TYPE: "str"}, "data": flat}
+    # Bytes are base64 in JSON, as msgspec writes them.
+    return {"parameters": {CONTENT_TYPE: BASE64}, "data": flat} if tensor.dtype == "bytes" else {"data": flat}
+
+
+def _header_length(said: str, body: int) -> int:
+    if not (said.isascii() and said.isdigit() and len(said) < 20 and int(said) <= body):
+        raise BadBody(f"Inference-Header-Content-Length is {said[:60]!r}, but the body has {body} bytes.")
+    return int(said)
+
+
+def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
+    value = (parameters or {}).get(name, default)
+    if not isinstance(value, bool):
+        raise BadBody(f"Parameter {name!r} is {str(value)[:60]!r}: it takes true or false.", field=name)
+    return value
