@@ -1,7 +1,7 @@
 # make setup   makes .venv with the locked dependencies (every target below does it by itself)
 # make demo    from a data file to a served model; ONCE=1 stops after the answers
 # make test    the whole suite; ARGS="-k form" passes words to pytest
-# make test-formats  the tests with Keras, PyTorch, CatBoost and MLflow, in an environment of their own (3 GB)
+# make test-formats  the tests with Keras, PyTorch, CatBoost, MLflow and Triton's client, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
 # make bench   requests per second on one core, beside a bare server
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
@@ -97,7 +97,7 @@ lock: setup
 		--no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --group formats -c requirements.lock --no-header \
 		--no-annotate -o $(HEAVY).txt
-	@{ sed -n '/^#/p' requirements-formats.txt; sed -E '/^(nvidia|cuda|triton)/d' $(HEAVY).txt; } > $(HEAVY).new
+	@{ sed -n '/^#/p' requirements-formats.txt; sed -E '/^(nvidia|cuda|triton==)/d' $(HEAVY).txt; } > $(HEAVY).new
 	@mv $(HEAVY).new requirements-formats.txt && rm $(HEAVY).txt
 	$(BIN)/python -m tools.lock
 
