@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,12 @@ def trained(folder: Path, **words: Any) -> Trained:
     return train(folder, **words)
 
 
-def processes_of_ours() -> list[psutil.Process]:
-    """Mainstay's processes below this one; a browser that other tests keep open is none."""
+def processes_of_ours(*, since: Sequence[psutil.Process] = ()) -> list[psutil.Process]:
+    """Mainstay's processes below this one, but for those of `since`; a browser that other tests keep open is none."""
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if any("mainstay" in word for word in child.cmdline()):
+            if child not in since and any("mainstay" in word for word in child.cmdline()):
                 found.append(child)
         except psutil.NoSuchProcess:  # it ended meanwhile
             continue

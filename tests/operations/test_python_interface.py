@@ -162,12 +162,13 @@ def test_a_package_that_was_changed_is_not_loaded(pipeline: Any, tmp_path: Path)
 
 def test_a_notebook_cell_serves_while_it_runs(pipeline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = processes_of_ours()
     with mainstay.serve(pipeline, X[:400]) as url:
         row = X.iloc[450]
         answer = ask(url, {name: getattr(row[name], "item", lambda v=row[name]: v)() for name in X.columns})
         assert answer["prediction"] == pipeline.predict(X[450:451])[0]
         assert answer["probabilities"]["bad"] == pytest.approx(pipeline.predict_proba(X[450:451])[0, 0], abs=1e-6)
-        children = processes_of_ours()
+        children = processes_of_ours(since=before)
         assert children
     assert not psutil.wait_procs(children, timeout=10)[1]
     assert not list(tmp_path.iterdir())
@@ -183,9 +184,10 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_cell_that_fails_leaves_no_server(pipeline: Any) -> None:
+    before = processes_of_ours()
     with pytest.raises(ZeroDivisionError), mainstay.serve(pipeline, X[:400]):
         _ = 1 / 0
-    assert not processes_of_ours()
+    assert not processes_of_ours(since=before)
 
 
 def test_a_model_that_stays_native_is_served_by_a_host_process(tmp_path: Path) -> None:

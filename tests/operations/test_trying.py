@@ -121,6 +121,8 @@ def test_a_port_in_use_is_told_before_anything_is_trained(project: Path) -> None
 
 
 def test_a_server_that_dies_is_told_of(project: Path) -> None:
+    before = processes_of_ours()
+
     class Kills(Silent):
         def note(self, text: str) -> None:
             if text.endswith("answers now."):
@@ -131,7 +133,7 @@ def test_a_server_that_dies_is_told_of(project: Path) -> None:
 
     with pytest.raises(ServerEnded, match="exit code -9"):
         tried(project, Kills())
-    assert not processes_of_ours()
+    assert not processes_of_ours(since=before)
 
 
 def test_a_search_that_is_stopped_leaves_what_answers(project: Path) -> None:

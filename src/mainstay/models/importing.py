@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -18,6 +18,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport, Format, Impor
 _HERE = "mainstay.models.formats.foreign"
 MODULES = (
     "native_folder",
+    "class_folder",
     "mlflow_folder",
     "pmml_file",
     "xgboost_file",
@@ -29,6 +30,8 @@ MODULES = (
 )
 """In the order in which they are asked whether a file is theirs."""
 _HEAD = 4096
+_SAID = ("columns", "labels", "nullable", "target", "general", "logits")
+"""What a native reader uses of what is told."""
 _CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")
 
 
@@ -70,7 +73,8 @@ def check_apart(path: Path, told: Told) -> None:
     module = format_of(path)
     if not getattr(module, "NATIVE_READER", False):
         return
-    words = [sys.executable, "-m", __name__, str(path), msgspec.json.encode(told).decode()]
+    said = {name: getattr(told, name) for name in _SAID}
+    words = [sys.executable, "-m", __name__, str(path), msgspec.json.encode(said).decode()]
     done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     if done.returncode < 0:
         raise CannotImport(
@@ -87,7 +91,11 @@ def draft_of_file(path: Path, told: Told) -> Imported:
 def _read_apart(path: str, told: str) -> None:
     """What `check_apart` runs. That a file is refused is told by the process that asked."""
     with contextlib.suppress(MainstayError):
-        draft_of_file(Path(path), msgspec.json.decode(told, type=Told))
+        draft_of_file(Path(path), Told(**{name: _tuple(value) for name, value in msgspec.json.decode(told).items()}))
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ CHECKS = "checks.json"
 COMPRESSION = "compression.json"
 REPORT = "report.html"
 
-Format = Literal["onnx", "skops", "lightgbm", "xgboost", "catboost", "ensemble", "savedmodel"]
+Format = Literal["onnx", "skops", "lightgbm", "xgboost", "catboost", "ensemble", "savedmodel", "python-class"]
 """What runs a model's file: `models.runtime` has the module of each."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")

@@ -39,11 +39,13 @@ FORMATS: dict[Format, str] = {
     "catboost": "mainstay.models.formats.catboost_native",
     "ensemble": "mainstay.models.formats.composite",
     "savedmodel": "mainstay.models.formats.savedmodel",
+    "python-class": "mainstay.models.formats.python_class",
 }
 
 
 def load_runner(package: Package, *, trusted: Sequence[str] = ()) -> Runner:
-    """The runner of a package's model file; `trusted` are the type names that the operator trusts (skops)."""
+    """The runner of a package's model file; `trusted` are the type names (skops) and code ids (classes) that the
+    operator trusts."""
     module = importlib.import_module(FORMATS[package.spec.format])
     runner: Runner = module.load(package, trusted=tuple(trusted))
     return runner

@@ -13,9 +13,9 @@ from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
 from mainstay.operations.contenders import Contender, scored
+from mainstay.operations.loading import loaded
 from mainstay.operations.preparing import Prepared
 from mainstay.operations.split_rules import rules_of, unseen_by
-from mainstay.operations.trust import trusted_types
 from mainstay.registry.store import Registry
 from mainstay.training.gates import Champion
 from mainstay.training.table import Mask
@@ -68,7 +68,7 @@ def champion(
             return Champion(ref=version.ref, trouble=trouble)
         new = prepared.division.test if unseen is None else unseen
         table = prepared.table.rows(np.flatnonzero(new & unseen_by(rules, prepared.table)))
-        model = Registered(Model.load(package, trusted=trusted_types(prepared.folder)))
+        model = Registered(loaded(prepared.folder, package))
         return Champion(
             ref=version.ref,
             champion=scored(model, table, prepared),

@@ -19,12 +19,12 @@ from mainstay.models.packaging import Built
 from mainstay.models.runtime import Model
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import Part, lineage_of
+from mainstay.operations.loading import loaded
 from mainstay.operations.operator import admitted
 from mainstay.operations.recording import Recorded, Verdict, page_of, plain, record
 from mainstay.operations.registries import opened
 from mainstay.operations.shrinking import TECHNIQUES, Shrinking, Technique
 from mainstay.operations.telling import subscribe
-from mainstay.operations.trust import trusted_types
 from mainstay.operations.unseen import Told, Unseen, of_arrays, of_file, of_project
 from mainstay.operations.watching import Silent, Watcher
 from mainstay.registry.records import Version
@@ -104,7 +104,7 @@ def compress(
         version = registry.version(ref)
         target = model_name(name or version.model)
         package = admitted(folder, registry, version)
-        model = Model.load(package, trusted=trusted_types(folder))
+        model = loaded(folder, package)
         model.check_golden()
         # What is no ONNX, or has no metric, is refused before any row is read.
         graph_of(package), model.signature.judged

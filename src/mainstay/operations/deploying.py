@@ -8,13 +8,16 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import CheckFailed, MachineError
+from mainstay.models.classes import FORMAT
 from mainstay.models.package import Package
 from mainstay.operations.home import actor
-from mainstay.operations.operator import admitted
-from mainstay.operations.registries import opened
+from mainstay.operations.operator import admitted, allowed_here
+from mainstay.operations.registries import opened, place_of
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Deployment, Member, Version
 from mainstay.registry.store import Registry
+from mainstay.serving.environments import Environments
+from mainstay.serving.logs import logger
 
 POLL = 0.1
 """Seconds between two looks at what the servers acknowledged."""
@@ -53,7 +56,8 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
     Raises:
         NotDeployable: it did not pass its gates.
         PackageCorrupt: a file of it was changed or lost.
-        NotSigned: no key that the operator asks for has signed it.
+        NotSigned: no key that the operator asks for has signed it. UntrustedCode: he does not trust a class's code.
+        CannotInstall, IndexAway, MissingExtra: the environment of a class cannot be built here.
         DidNotComeUp: a server could not bring it up; nothing changed.
         NotAcknowledged: a server did not answer in time; the deployment stands.
         VersionNotFound and its like; DeploymentMoved: somebody else deployed meanwhile.
@@ -61,9 +65,20 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
     with opened(folder, create=False) as registry:
         subscribe(folder, registry)
         version = registry.version(ref)
-        admitted(folder, registry, version)
+        ready_here(folder, admitted(folder, registry, version))
         before = registry.deployment(version.model)
         return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
+
+
+def ready_here(folder: Path, package: Package) -> None:
+    """Builds the environment of a class where its servers run on this machine, so that they need not wait for it.
+
+    Raises:
+        CannotInstall, IndexAway, MissingExtra, MachineError: it cannot be built.
+    """
+    if package.spec.format == FORMAT and isinstance(place_of(folder)[0], Path):
+        log = logger(human=True)
+        Environments(allowed_here(folder).environments).of(package, lambda told: log("environment", told))
 
 
 def switch(

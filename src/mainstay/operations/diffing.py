@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from mainstay.models.runtime import Model
+from mainstay.operations.loading import loaded
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
 from mainstay.operations.tables import slice_values, table_of, truth_for
-from mainstay.operations.trust import trusted_types
 from mainstay.training.comparison import Diff
 from mainstay.training.comparison import diff as differences
 from mainstay.training.values import cells_of
@@ -71,7 +70,7 @@ def diff(
     with opened(folder, create=False) as registry:
         versions = [registry.version(ref) for ref in (one, other)]
         packages = [admitted(folder, registry, version) for version in versions]
-        models = [Model.load(package, trusted=trusted_types(folder)) for package in packages]
+        models = [loaded(folder, package) for package in packages]
     signature = models[0].signature
     table, wanted = table_of(folder, data, missing=signature.missing_tokens)
     found = differences(

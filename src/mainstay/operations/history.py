@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
-from mainstay.operations.deploying import Deployed, switch
+from mainstay.operations.deploying import Deployed, ready_here, switch
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
@@ -125,7 +125,7 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
         why = reason or f"rollback from {step.now or 'nothing'}"
         version = registry.version(step.previous)
         if alias == CHAMPION:
-            admitted(folder, registry, version)
+            ready_here(folder, admitted(folder, registry, version))
             deployed = registry.deployment(model)
             found = None if deployed is None else deployed.version.ref
             if found != step.now:  # moved since its events were read

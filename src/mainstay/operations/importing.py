@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import lineage_of
+from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
 from mainstay.operations.registries import opened
@@ -24,6 +26,7 @@ from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
+from mainstay.serving.uv import resolve
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, GateResult, decide, named, parse
 from mainstay.training.values import cells_of
@@ -98,10 +101,12 @@ def import_file(
         trusted=trusted_types(folder),
         general=general,
         logits=logits,
+        opened=partial(loaded, folder),
+        locked=lambda requirements, python: resolve(requirements, python=python),
     )
     check_apart(path, told)
     made = draft_of_file(path, told)
-    served = Model.load(made.draft.package(), trusted=told.trusted)
+    served = loaded(folder, made.draft.package())
     signature = served.signature
     conditions = [parse(text, signature.judged) for text in gates]
     evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)

@@ -9,14 +9,22 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
+from mainstay.models.classes import CODE_ID, FORMAT, require_trusted
 from mainstay.models.package import Package
 from mainstay.models.signing import checked_public_key, require
 from mainstay.operations.home import state_of
+from mainstay.operations.trust import trusted_types
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
+from mainstay.serving.environments import FOLDER as ENVIRONMENTS
+from mainstay.serving.host import HUNG_AFTER
+from mainstay.serving.launch import Allowed
 
 FILE = "operator.toml"
 VARIABLE = "MAINSTAY_OPERATOR"
+LONGEST_SECONDS = 86400.0
+LEAST_MEMORY = 128
+"""Megabytes without which Python and numpy do not start."""
 
 
 class BadOperatorFile(MainstayError):
@@ -28,6 +36,15 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     require_signed_by: tuple[str, ...] | None = None
     """Public keys, "ed25519:…"; a version is loaded and deployed only if one of them has signed it. None: any is."""
+    trust_code: tuple[str, ...] = ()
+    """Code ids, "sha256:…", of the Python classes that may run here. A signature does not stand in for it: it says
+    who a version is from, and not that its code may do what this user may do."""
+    class_seconds: float = HUNG_AFTER
+    """Seconds of computing after which the process of a Python class is ended, and another started."""
+    class_memory_mb: int | None = None
+    """Megabytes (2^20 bytes) that the process of a Python class may take for its data; by default unbounded."""
+    host_variables: tuple[str, ...] = ()
+    """Variables of the environment that host processes see beside the harmless ones, which are all they see else."""
 
 
 def operator_of(folder: Path) -> Operator:
@@ -51,6 +68,14 @@ def operator_of(folder: Path) -> Operator:
         raise BadOperatorFile(f"require_signed_by in {path} names no key: write one, or remove the line.")
     for key in said.require_signed_by or ():
         checked_public_key(key)
+    if bad := [code for code in said.trust_code if not CODE_ID.fullmatch(code)]:
+        raise BadOperatorFile(f"trust_code in {path} names {bad[0]!r}: a code id is sha256: and 64 hex digits.")
+    if said.class_memory_mb is not None and said.class_memory_mb < LEAST_MEMORY:
+        raise BadOperatorFile(f"class_memory_mb in {path} is {said.class_memory_mb}: {LEAST_MEMORY} are needed.")
+    if not 0 < said.class_seconds <= LONGEST_SECONDS:
+        raise BadOperatorFile(
+            f"class_seconds in {path} is {said.class_seconds:g}: more than 0 and at most {LONGEST_SECONDS:g} are meant."
+        )
     return said
 
 
@@ -75,12 +100,31 @@ class Signers:
         return keys
 
 
+def allowed_here(folder: Path, types: Path | None = None) -> Allowed:
+    """What host processes may do on this machine, as its operator says now; `types` is a file of trusted types.
+
+    Raises:
+        BadOperatorFile, and as `trusted_types`.
+    """
+    said = operator_of(folder)
+    return Allowed(
+        types=trusted_types(folder, types),
+        code=said.trust_code,
+        environments=state_of(folder) / ENVIRONMENTS,
+        seconds=said.class_seconds,
+        memory=None if said.class_memory_mb is None else said.class_memory_mb << 20,
+        variables=said.host_variables,
+    )
+
+
 def admitted(folder: Path, registry: Registry, version: Version) -> Package:
     """The files of a version, if the operator lets it be loaded.
 
     Raises:
-        NotSigned; BadOperatorFile, BadKey, MissingExtra; PackageCorrupt.
+        NotSigned, UntrustedCode; BadOperatorFile, BadKey, MissingExtra; PackageCorrupt.
     """
-    package = registry.package(version)
-    require(package, version.model, version.ref, operator_of(folder).require_signed_by or ())
+    package, operator = registry.package(version), operator_of(folder)
+    require(package, version.model, version.ref, operator.require_signed_by or ())
+    if package.spec.format == FORMAT:
+        require_trusted(package.manifest, operator.trust_code, version.ref)
     return package

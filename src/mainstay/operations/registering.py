@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from mainstay.models.signature import Label, Signature
 from mainstay.models.tensors import Image
 from mainstay.operations.home import state_of
 from mainstay.operations.lineage import lineage_of
+from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, record
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry.records import Version
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
+from mainstay.serving.uv import resolve
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, decide, named, parse
 
@@ -75,9 +78,9 @@ def register(
         trusted=tuple(trusted),
         decision=_decision(model, labels, threshold, positive),
     )
-    made = _of_file(Path(model), given) if isinstance(model, str | Path) else draft_of(model, given)
+    made = _of_file(Path(model), given, folder, target) if isinstance(model, str | Path) else draft_of(model, given)
     built = made.built
-    served = Model.load(built.draft.package(), trusted=trusted)
+    served = loaded(folder, built.draft.package(), types=trusted)
     conditions = [parse(text, served.signature.judged) for text in gates]
     evaluation = None
     if y_test is not None:
@@ -98,12 +101,14 @@ def register(
         return record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
 
 
-def _of_file(path: Path, given: Given) -> Imported:
+def _of_file(path: Path, given: Given, folder: Path, target: str | None) -> Imported:
     told = Told(
         columns=given.columns,
         labels=tuple(map(str, given.labels)),
-        target=given.target,
+        target=target,
         trusted=given.trusted,
+        opened=partial(loaded, folder, types=given.trusted),
+        locked=lambda requirements, python: resolve(requirements, python=python),
         general=given.general,
         logits=given.logits,
         images=given.images,

@@ -14,10 +14,9 @@ from typing import Any
 import msgspec
 
 from mainstay.operations.home import state_of
-from mainstay.operations.operator import Signers
+from mainstay.operations.operator import Signers, allowed_here
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import deliverer_of
-from mainstay.operations.trust import trusted_types
 from mainstay.project import FILE, Serve, load
 from mainstay.registry.store import Registry
 from mainstay.serving.logs import Log, logger
@@ -64,6 +63,7 @@ def serve(
         human=human,
     )
     root = state_of(folder)
+    allowed_here(folder, trust)  # what is wrong with it is said at the start, not when a host needs it
     with opened(folder, create=False) as registry:
         log = logger(human=human)
         with _webhooks(folder, registry, log):
@@ -71,7 +71,7 @@ def serve(
                 registry,
                 root,
                 settings,
-                trusted=trusted_types(folder, trust),
+                allowed=lambda: allowed_here(folder, trust),
                 signers=Signers(folder),
                 log=_telling(log, told, with_parent=with_parent),
             )

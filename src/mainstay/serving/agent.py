@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Deployment, Member, Version
 from mainstay.serving.admission import Admission, NotAdmitted, Signers
 from mainstay.serving.hosts import Hosts
+from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledgements, write_table
 
@@ -35,7 +36,7 @@ FIRST_TABLE_WITHIN = 20.0
 LEAVE_WITHIN = 10.0
 """Seconds that the end of a server waits for a step that is under way."""
 ASK_AGAIN = 2.0
-"""Seconds after which a version that was not signed is looked at again."""
+"""Seconds after which a version that could not be placed is looked at again: it may be signed or trusted since."""
 IN_WORKER = "onnx"
 
 
@@ -66,7 +67,7 @@ class Agent:
         cache: Path,
         *,
         url: str,
-        trusted: Sequence[str],
+        allowed: Callable[[], Allowed],
         human: bool,
         log: Log,
         signers: Signers = tuple,
@@ -76,7 +77,7 @@ class Agent:
         self.admission = Admission(signers)
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
-        self.hosts = Hosts(run, self.copies.folder.root, trusted=trusted, human=human, log=log)
+        self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, log=log)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
         self.workers: frozenset[int] = frozenset()
@@ -172,9 +173,9 @@ class Agent:
                 routes[model], versions[placed.version] = Route(stable=placed.version), placed
         if pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
             return
-        self._again_at = time.monotonic() + ASK_AGAIN if unsigned else float("inf")
-        if looked == self._looked and (routes, versions) == (before.routes, before.versions):
-            return  # asked again, and nothing is signed yet
+        self._again_at = time.monotonic() + ASK_AGAIN if errors else float("inf")
+        if looked == self._looked and (routes, versions, errors) == (before.routes, before.versions, self._errors):
+            return  # asked again, and nothing is signed or trusted yet
         table = Table(
             generation=before.generation if pending else looked[0],
             blobs=before.blobs,
@@ -197,6 +198,7 @@ class Agent:
             NoHost: its host process cannot be brought up, and why.
             PackageCorrupt: its list of files is damaged.
             NotSigned, NotAdmitted: the operator asks for a signature that it does not have, or cannot be understood.
+            UntrustedCode: it is a Python class, and the operator does not trust its code.
         """
         placed = None if self.table is None else self.table.versions.get(version.ref)
         if placed is not None and self.admission.admitted(version.ref):

@@ -2,7 +2,8 @@
 
 Started by the agent as `python -m mainstay.serving.host`. It says on its standard output, in one line of JSON, that it
 is ready or why it cannot be. At SIGTERM, and when its standard input ends, it goes on until the workers have let go of
-it: a host outlives neither its agent nor a request.
+it: a host outlives neither its agent nor a request. One that computes for so long that nobody waits any more ends
+itself, and so does one that has no memory left: whoever started it starts another.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -31,13 +34,51 @@ LET_GO_WITHIN = 35.0
 """Seconds that workers have to let go of a host that is told to end: longer than they wait for an answer."""
 
 
+HUNG_AFTER = 60.0
+"""Seconds of computing after which a host ends itself: no worker waits for so long."""
+LONGEST_ASKED = 900.0
+"""The same, where somebody asks for many rows and waits beside it."""
+
+
 class Said(msgspec.Struct, frozen=True):
     """The one line that a host says: ready, or the reason why not."""
 
     error: str | None = None
 
 
-async def serve(model: Model, socket: Path, ready: Callable[[], None], log: Log) -> None:
+class _Answering:
+    """A model, and what it does to the process that it is in."""
+
+    def __init__(self, model: Model, log: Log, nowhere: TextIO, *, asker: bool, seconds: float) -> None:
+        """`asker`: whoever asks is who the rows are from, so that errors may quote them."""
+        self._model, self._log, self._nowhere, self._asker, self._seconds = model, log, nowhere, asker, seconds
+        self.spent = False
+        """Whether the process has no memory left to go on with."""
+
+    def __call__(self, ask: Ask) -> Told:
+        # A clock of its own thread, which needs no lock of Python's: it ends a model that hangs in C too.
+        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._nowhere)
+        try:
+            return Told.of(ask.id, self._model.answer(ask.cells()))
+        except InputError as error:
+            return Told(ask.id, error=str(error), refused=True)
+        except MainstayError as error:  # it did not keep to its contract, in words that quote nobody
+            self._log("model_failed", str(error), level="error")
+            return Told(ask.id, error=str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a native model may raise anything; the caller is told
+            self.spent = isinstance(error, MemoryError)
+            self._log("model_failed", f"The model failed with {place_of(error)}.", level="error")
+            return Told(ask.id, error=self._words(error))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _words(self, error: BaseException) -> str:
+        if self._asker:
+            return f"The model failed with {place_of(error)}: {str(error)[:300]}"
+        return f"The model failed with {type(error).__name__}; the server's log says where."
+
+
+async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], log: Log) -> None:
     """Answers on a Unix socket until it is told to end and nobody is connected. One request at a time is computed."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     pool = ThreadPoolExecutor(1)
@@ -50,8 +91,11 @@ async def serve(model: Model, socket: Path, ready: Callable[[], None], log: Log)
         try:
             while True:
                 ask = msgspec.msgpack.decode(await next_frame(reader), type=Ask)
-                writer.write(framed(await loop.run_in_executor(pool, _told, model, ask, log)))
+                writer.write(framed(await loop.run_in_executor(pool, answering, ask)))
                 await writer.drain()
+                if answering.spent:
+                    log("host_spent", "The host process ends, since the model found no memory left.", level="error")
+                    os._exit(1)
         except (OSError, EOFError):
             pass  # the worker is gone, and nobody waits any more
         finally:
@@ -80,19 +124,38 @@ def _read_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         stop.set()
 
 
-def main() -> None:
-    """The command line of a host process."""
-    parser = argparse.ArgumentParser(prog="python -m mainstay.serving.host")
+def arguments(program: str) -> argparse.ArgumentParser:
+    """What a host is told on its command line, and its launcher too."""
+    parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--blobs", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, required=True, help="the version's manifest, JSON")
-    parser.add_argument("--trust", action="append", default=[], help="a type that the operator trusts")
-    parser.add_argument("--log", choices=("json", "human"), required=True)
-    given = parser.parse_args()
-    log = logger(human=given.log == "human")
+    parser.add_argument("--trust", action="append", default=[], help="a type or a code id that the operator trusts")
+    parser.add_argument("--log", choices=("json", "human", "asker"), required=True)
+    parser.add_argument("--seconds", type=float, default=HUNG_AFTER, help="of computing, after which it ends itself")
+    return parser
+
+
+def host_words(socket: Path, blobs: Path, manifest: Path, log: str, trusted: Sequence[str]) -> list[str]:
+    """The words of that command line.
+
+    Args:
+        log: "json" or "human", how the log is written; "asker" writes none and hides nothing, for who asks is who
+            loaded the version: errors quote what they met, and what the model prints goes to standard error.
+    """
+    words = ["--socket", str(socket.absolute()), "--blobs", str(blobs.absolute())]
+    words += ["--manifest", str(manifest.absolute()), "--log", log]
+    return words + [word for name in trusted for word in ("--trust", name)]
+
+
+def main() -> None:
+    """The command line of a host process."""
+    given = arguments("python -m mainstay.serving.host").parse_args()
+    asker = given.log == "asker"
+    say, ours, nowhere = _private_outputs(asker=asker)
+    log = _silent if asker else logger(human=given.log == "human", to=ours)
     take_over(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent ends its hosts
-    say = _private_output()
     try:
         manifest = msgspec.json.decode(given.manifest.read_bytes(), type=Manifest)
         model = Model.load(Package(manifest, FolderBlobs(given.blobs).get), trusted=given.trust)
@@ -100,32 +163,33 @@ def main() -> None:
     except MainstayError as error:
         say(Said(str(error)))
         raise SystemExit(error.exit_code) from error
-    except Exception as error:  # whatever a native model's own parts raise
+    except (Exception, SystemExit) as error:  # whatever a native model's own parts raise
         say(Said(f"The model could not be loaded: {place_of(error)} raised {str(error)[:300]!r}."))
         raise
-    asyncio.run(serve(model, given.socket, lambda: say(Said()), log))
+    answering = _Answering(model, log, nowhere, asker=asker, seconds=given.seconds)
+    asyncio.run(serve(answering, given.socket, lambda: say(Said()), log))
 
 
-def _private_output() -> Callable[[Said], None]:
-    """Keeps the standard output for what a host has to say: some libraries print what they like there."""
-    mine, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+def _private_outputs(*, asker: bool) -> tuple[Callable[[Said], None], TextIO, TextIO]:
+    """Keeps the standard output for what a host has to say, and the standard error for its log.
 
-    def say(said: Said) -> None:
+    What a model or its libraries print goes nowhere: it may hold what somebody sent. To who asks for himself it goes
+    as an error does.
+    """
+    said, ours, nowhere = os.dup(1), os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(2 if asker else nowhere, 1)
+    if not asker:
+        os.dup2(nowhere, 2)
+
+    def say(line: Said) -> None:
         with contextlib.suppress(BrokenPipeError):  # the agent is gone; the standard input says so too
-            os.write(mine, msgspec.json.encode(said) + b"\n")
+            os.write(said, msgspec.json.encode(line) + b"\n")
 
-    return say
+    return say, os.fdopen(ours, "w", encoding="utf-8"), os.fdopen(nowhere, "w", encoding="utf-8")
 
 
-def _told(model: Model, ask: Ask, log: Log) -> Told:
-    try:
-        return Told.of(ask.id, model.answer(ask.cells()))
-    except InputError as error:
-        return Told(ask.id, error=str(error), refused=True)
-    except Exception as error:  # noqa: BLE001 - a native model may raise anything; the caller is told, the host lives on
-        log("model_failed", f"The model failed with {place_of(error)}.", level="error")
-        return Told(ask.id, error=f"The model failed with {type(error).__name__}; the server's log says where.")
+def _silent(kind: str, message: str, **facts: object) -> None:
+    """The log of a host whose asker is told everything."""
 
 
 if __name__ == "__main__":

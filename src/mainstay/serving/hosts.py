@@ -9,15 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from mainstay.errors import MainstayError
+from mainstay.models.classes import is_class, require_trusted
 from mainstay.models.package import Manifest
-from mainstay.serving.host import LET_GO_WITHIN, Said
+from mainstay.serving.host import LET_GO_WITHIN, Said, host_words
+from mainstay.serving.launch import BUILD_WITHIN, Allowed, launch_command, variables_for
 from mainstay.serving.logs import Log
 
 State = Literal["starting", "ready", "failed"]
@@ -31,6 +34,8 @@ QUIET_AFTER = 60.0
 """Seconds of life after which a host's earlier deaths are forgotten."""
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes."""
+_OUR_PYTHON = ("HOME", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+"""Variables that a host in Mainstay's own environment needs beside those of every host."""
 
 
 @dataclass
@@ -38,8 +43,9 @@ class _Host:
     """One version's host process: the present one, or the last."""
 
     version: str
-    manifest: Path
-    socket: Path
+    manifest: Manifest
+    path: Path
+    """What all its files begin with: the list of its files, its socket, and the folder of its own."""
     process: subprocess.Popen[bytes]
     begun: float
     heard: bytes = b""
@@ -56,6 +62,19 @@ class _Host:
     again_at: float | None = None
 
     @property
+    def socket(self) -> Path:
+        return self.path.with_suffix(".sock")
+
+    @property
+    def work(self) -> Path:
+        return self.path.with_suffix(".work")
+
+    @property
+    def within(self) -> float:
+        """Seconds in which it has to be ready: for a class, its environment may have to be built first."""
+        return START_WITHIN + BUILD_WITHIN * is_class(self.manifest)
+
+    @property
     def state(self) -> State:
         # Once it was ready it stays in the routing table: what is down now is being started again.
         if self.was_ready:
@@ -66,33 +85,38 @@ class _Host:
 class Hosts:
     """The hosts that an agent keeps, by version."""
 
-    def __init__(self, run: Path, blobs: Path, *, trusted: Sequence[str], human: bool, log: Log) -> None:
-        """`trusted` are the types that the operator lets native models hold; `human` is how the hosts log."""
+    def __init__(self, run: Path, blobs: Path, *, allowed: Callable[[], Allowed], human: bool, log: Log) -> None:
+        """`allowed` is what the operator allows at the time of a start; `human` is how the hosts log."""
         fits = len(os.fsencode(run)) < LONGEST_SOCKET - 30
         self._folder = run / "hosts" if fits else Path(tempfile.mkdtemp(prefix="mainstay-"))
         self._folder.mkdir(exist_ok=True)
-        self._blobs, self._trusted, self._human, self._log = blobs, tuple(trusted), human, log
+        self._blobs, self._allowed, self._human, self._log = blobs, allowed, human, log
         self._hosts: dict[str, _Host] = {}
         self._made = 0
-        self._ending: list[tuple[subprocess.Popen[bytes], float]] = []
+        self._ending: list[tuple[_Host, float]] = []
         self.changes = 0
         """Grows whenever the state of a host changes."""
 
     def ensure(self, version: str, manifest: Manifest) -> tuple[State, str]:
-        """Starts a version's host where there is none; its state, and the socket or the reason of a failure."""
+        """Starts a version's host where there is none; its state, and the socket or the reason of a failure.
+
+        Raises:
+            UntrustedCode: it is a class that the operator does not trust: nothing was started.
+            BadOperatorFile: it cannot be told whether he does.
+        """
         host = self._hosts.get(version)
         if host is None:
             self._made += 1
-            path, socket = self._folder / f"{self._made}.json", self._folder / f"{self._made}.sock"
+            path = self._folder / f"{self._made}.json"
             path.write_bytes(msgspec.json.encode(manifest))
-            host = _Host(version, path, socket, self._process(path, socket), time.monotonic())
+            host = _Host(version, manifest, path, self._process(version, manifest, path), time.monotonic())
             self._hosts[version] = host
         return host.state, host.reason if host.state == "failed" else str(host.socket)
 
     def keep(self, versions: Collection[str]) -> None:
         """Tells the hosts of all other versions to end, which they do when the workers have let go of them."""
         for version in [version for version in self._hosts if version not in versions]:
-            self._dismiss(self._hosts.pop(version).process)
+            self._dismiss(self._hosts.pop(version))
 
     def look_after(self) -> None:
         """Hears what hosts say, and starts again what died; called every moment."""
@@ -101,9 +125,7 @@ class Hosts:
             before = host.state
             if host.again_at is not None:
                 if now >= host.again_at:
-                    _close_pipes(host.process)
-                    host.process, host.begun = self._process(host.manifest, host.socket), now
-                    host.heard, host.answers, host.again_at = b"", False, None
+                    self._start_again(host, now)
             else:
                 self._listen(host, now)
                 if host.process.poll() is not None:
@@ -120,17 +142,33 @@ class Hosts:
             time.sleep(0.01)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _process(self, manifest: Path, socket: Path) -> subprocess.Popen[bytes]:
-        # Warnings would stand between the lines of the log, and some quote the values that they warn of.
-        command = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.host", "--socket", str(socket)]
-        command += ["--blobs", str(self._blobs), "--manifest", str(manifest)]
-        command += ["--log", "human" if self._human else "json"]
-        for name in self._trusted:
-            command += ["--trust", name]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def _process(self, version: str, manifest: Manifest, path: Path) -> subprocess.Popen[bytes]:
+        """A host process, or the launcher that becomes one. Raises as `ensure`."""
+        allowed, log = self._allowed(), "human" if self._human else "json"
+        socket, work = path.with_suffix(".sock"), path.with_suffix(".work")
+        if is_class(manifest):
+            require_trusted(manifest, allowed.code, version)
+            command = launch_command(allowed, socket=socket, blobs=self._blobs, manifest=path, work=work, log=log)
+            variables = None  # the launcher has what the package index may need, and the host that it becomes has not
+        else:
+            # Warnings would stand between the lines of the log, and some quote the values that they warn of.
+            command = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.host"]
+            command += host_words(socket, self._blobs, path, log, allowed.types)
+            variables = variables_for(allowed, os.environ, *_OUR_PYTHON)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         return process
+
+    def _start_again(self, host: _Host, now: float) -> None:
+        try:
+            process = self._process(host.version, host.manifest, host.path)
+        except MainstayError as error:  # the operator trusts it no longer, or cannot be understood
+            host.reason, host.again_at = str(error), now + TOLD_PAUSE
+            return
+        _close_pipes(host.process)
+        host.process, host.begun = process, now
+        host.heard, host.answers, host.again_at = b"", False, None
 
     def _listen(self, host: _Host, now: float) -> None:
         if host.answers:
@@ -138,8 +176,8 @@ class Hosts:
         assert host.process.stdout is not None
         with contextlib.suppress(BlockingIOError):
             host.heard += os.read(host.process.stdout.fileno(), 65536)
-        if now - host.begun > START_WITHIN:
-            host.reason = f"The host process of {host.version} was not ready within {START_WITHIN:g} s."
+        if now - host.begun > host.within:
+            host.reason = f"The host process of {host.version} was not ready within {host.within:g} s."
             host.process.kill()
         line, whole, _ = host.heard.partition(b"\n")
         if whole:
@@ -163,19 +201,20 @@ class Hosts:
             version=host.version,
         )
 
-    def _dismiss(self, process: subprocess.Popen[bytes]) -> None:
-        if process.poll() is None:
-            process.terminate()
-        self._ending.append((process, time.monotonic() + LET_GO_WITHIN + 5.0))
+    def _dismiss(self, host: _Host) -> None:
+        if host.process.poll() is None:
+            host.process.terminate()
+        self._ending.append((host, time.monotonic() + LET_GO_WITHIN + 5.0))
 
 
-def _ended(process: subprocess.Popen[bytes], at_latest: float, now: float) -> bool:
-    if process.poll() is None:
+def _ended(host: _Host, at_latest: float, now: float) -> bool:
+    if host.process.poll() is None:
         if now < at_latest:
             return False
-        process.kill()
-        process.wait()
-    _close_pipes(process)
+        host.process.kill()
+        host.process.wait()
+    _close_pipes(host.process)
+    shutil.rmtree(host.work, ignore_errors=True)
     return True
 
 

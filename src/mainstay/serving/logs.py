@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import msgspec
 
@@ -16,8 +16,8 @@ Log = Callable[..., None]
 """`log("loaded", "credit:1 answers", version="credit:1")`: the kind, a sentence, facts."""
 
 
-def logger(*, human: bool | None = None) -> Log:
-    """Writes to standard error; `human` is by default whether that is a terminal."""
+def logger(*, human: bool | None = None, to: TextIO | None = None) -> Log:
+    """Writes to `to`, by default standard error; `human` is by default whether that is a terminal."""
     plain = sys.stderr.isatty() if human is None else human
 
     def log(kind: str, message: str, *, level: Level = "info", **facts: Any) -> None:
@@ -27,8 +27,9 @@ def logger(*, human: bool | None = None) -> Log:
         else:
             event = {"at": now.isoformat(timespec="milliseconds"), "level": level, "kind": kind, "message": message}
             line = msgspec.json.encode({**event, **facts}).decode() + "\n"
-        sys.stderr.write(line)
-        sys.stderr.flush()
+        stream = to or sys.stderr
+        stream.write(line)
+        stream.flush()
 
     return log
 

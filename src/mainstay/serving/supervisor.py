@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import FrameType
 from mainstay.registry.local import CACHE
 from mainstay.serving.admission import Signers
 from mainstay.serving.agent import Agent, Facts
+from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log
 from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
 from mainstay.serving.runs import run_folder
@@ -53,7 +54,7 @@ def serve(
     root: Path,
     settings: Settings,
     *,
-    trusted: Sequence[str],
+    allowed: Callable[[], Allowed],
     log: Log,
     signers: Signers = tuple,
 ) -> None:
@@ -62,7 +63,7 @@ def serve(
     Args:
         registry: open.
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
-        trusted: types that native models may hold, as the operator says.
+        allowed: what the operator lets host processes do; asked whenever one is started.
         signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
 
     Raises:
@@ -77,7 +78,7 @@ def serve(
         url = f"http://{shown(settings.host)}:{port}"
         workers: list[_Worker] = []
         agent = Agent(
-            registry, run, root / CACHE, url=url, trusted=trusted, human=settings.human, log=log, signers=signers
+            registry, run, root / CACHE, url=url, allowed=allowed, human=settings.human, log=log, signers=signers
         )
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.

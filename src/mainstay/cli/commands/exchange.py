@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @app.command("import")
 def import_model(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A model's file, or a folder of MLflow or export.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A model's file, or a folder: of MLflow, of export, of a Python class."),
+    ],
     *,
     name: Annotated[str, typer.Option("--name", help="Name of the model.")],
     columns: Annotated[
@@ -51,7 +54,8 @@ def import_model(
 ) -> None:
     """Register a model of another program: ONNX, PMML, XGBoost, LightGBM, CatBoost, Keras, TensorFlow, MLflow.
 
-    Nothing in the file is run as code. What is not evaluated has passed no gate, and is deployed by an override alone.
+    Nothing in it is run as code, but for a Python class that the operator trusts. What is not evaluated has passed no
+    gate, and is deployed by an override alone.
 
     Example: mainstay import model.onnx --name credit --labels bad,good
     """

@@ -40,7 +40,7 @@ def draft(path: Path, told: Told) -> Imported:
             "A folder that Mainstay wrote says itself what its columns, labels and target are "
             f"({package.signature.target!r}): give none of them."
         )
-    model = Model.load(package, trusted=told.trusted)
+    model = Model.load(package, trusted=told.trusted) if told.opened is None else told.opened(package)
     model.check_golden()
     parity = package.document(files.PARITY, Parity) if files.PARITY in package else _unknown()
     spec = package.spec

@@ -7,10 +7,12 @@ from the thresholds of the trees, with missing and unseen values. For the same r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import Encoder
@@ -82,12 +84,7 @@ def packed(
     places = {
         path.column: values for feature, values in points.items() if (path := paths[feature]) and not path.factors
     }
-    nothing = Cells(
-        np.empty((0, len(signature.inputs))),
-        dict.fromkeys(_texts(signature), ()),
-        {tensor.name: empty(tensor) for tensor in signature.tensors},
-    )
-    rows = synthetic_rows(wide(signature, reach), rows_for(signature), reference=nothing, thresholds=places, seed=SEED)
+    rows = _synthetic(signature, rows_for(signature), places, reach)
     cells = Reader(signature).rows(rows)
     truth = native or model.answer
     try:
@@ -107,6 +104,58 @@ def packed(
     draft = Draft(content, {files.PARITY: encoded(parity)})
     Model.load(draft.package(), trusted=trusted).check_golden()
     return Built(draft, parity, spec.format, spec.reason, tuple(trusted))
+
+
+def alone(model: Model) -> tuple[Golden, Parity]:
+    """The golden predictions of a model that there is no library to hold against, and what can be proven of it:
+    that it gives an answer to what its signature describes, and to each row the same, whatever stands beside it.
+
+    Raises:
+        CannotImport: it does not.
+    """
+    signature = model.signature
+    rows = _synthetic(signature, min(GOLDEN_ROWS, rows_for(signature)), {})
+    read = Reader(signature)
+    try:
+        answers = model.answer(read.rows(rows))
+    except MainstayError as error:
+        row = next((row for row in rows if _fails(model, read.rows([row]))), None)
+        shown = "" if row is None else f" Asked for {_shown(row)} alone, it fails too."
+        raise CannotImport(
+            f"The model does not answer rows that are drawn from its signature: {error}{shown} Mend it, or say in the "
+            "signature what it takes (minimum, maximum, nullable)."
+        ) from error
+    parity = _alone(model, read.rows(rows))
+    if not parity.holds:
+        raise CannotImport(
+            f"The model answers a row otherwise when other rows stand beside it ({parity.told()}): an answer has to "
+            "follow from its own row alone, and to be the same each time."
+        )
+    return Golden.of(rows, answers), parity
+
+
+def _fails(model: Model, cells: Cells) -> bool:
+    try:
+        model.answer(cells)
+    except MainstayError:
+        return True
+    return False
+
+
+def _shown(row: Mapping[str, object]) -> str:
+    text = msgspec.json.encode(row).decode()
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _synthetic(
+    signature: Signature, rows: int, thresholds: Mapping[int, Floats], reach: float = LIKELY
+) -> list[dict[str, Any]]:
+    nothing = Cells(
+        np.empty((0, len(signature.inputs))),
+        dict.fromkeys(_texts(signature), ()),
+        {tensor.name: empty(tensor) for tensor in signature.tensors},
+    )
+    return synthetic_rows(wide(signature, reach), rows, reference=nothing, thresholds=thresholds, seed=SEED)
 
 
 def ranged(column: Column, points: Floats) -> Column:

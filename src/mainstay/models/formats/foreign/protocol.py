@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from mainstay.errors import MainstayError, did_you_mean
-from mainstay.models.package import Draft
+from mainstay.models.package import Draft, Package
 from mainstay.models.packaging import Built
+from mainstay.models.runtime import Model
 from mainstay.models.signature import Label, Task
 from mainstay.models.tensors import Image
 
@@ -38,6 +39,11 @@ class Told:
     """By input: how an encoded picture becomes its numbers."""
     logits: bool = False
     """Whether what it gives for the classes are logits, of which softmax (of one: the sigmoid) makes probabilities."""
+
+    opened: Callable[[Package], Model] | None = None
+    """How a package is loaded where that takes more than this process: a class runs in one of its own."""
+    locked: Callable[[str, str], str] | None = None
+    """How requirements are locked, for a minor version of Python."""
 
     def names(self, own: Sequence[str], width: int) -> tuple[str, ...]:
         """Names for `width` inputs: those told, else the file's own, else x0 to xN.

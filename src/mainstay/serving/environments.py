@@ -1,0 +1,122 @@
+"""The environments of Python classes on this machine: one for each locked list of requirements, made once.
+
+An environment is built beside its place and renamed into it, under a lock: it is whole or absent, whoever is stopped
+and however many need it at once. All of them can be removed at any time at which no server runs: they are made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mainstay.models.classes import CLASS, OURS, REQUIREMENTS, ClassSpec
+from mainstay.models.package import Package, PackageCorrupt
+from mainstay.models.requirements import locked
+from mainstay.registry.disk import refused
+from mainstay.serving.uv import make_environment
+
+FOLDER = "environments"
+"""In a project's state folder."""
+
+
+class Environments:
+    """The environments in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` is made with the first environment."""
+        self.root = root.absolute()
+
+    def of(self, package: Package, told: Callable[[str], None] = lambda sentence: None) -> Path:
+        """The Python of a class's environment, which is built where it is not there yet.
+
+        No code of the class is run, and none of its libraries': wheels are unpacked.
+
+        Args:
+            told: hears a sentence where it takes time.
+
+        Raises:
+            BadRequirements, BadClass, PackageCorrupt: what the package says is not a locked environment.
+            CannotInstall, IndexAway, MissingExtra: it cannot be built here. MachineError: the disk said no.
+        """
+        try:
+            text = package.read(REQUIREMENTS).decode("utf-8")
+        except UnicodeDecodeError:
+            raise PackageCorrupt(f"{REQUIREMENTS} of the package is no text: restore it from a copy.") from None
+        packages = locked(text, needed=OURS)
+        python = package.document(CLASS, ClassSpec).checked().python
+        place = self.root / _key(text, python)
+        if not _whole(place):
+            try:
+                self._build(
+                    place, text, python, lambda: told(_sentence(len({found.name for found in packages}), python))
+                )
+            except OSError as error:
+                raise refused(error, place) from error
+        return _python(place)
+
+    def _build(self, place: Path, text: str, python: str, told: Callable[[], None]) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.root / f"{place.name}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            if not _taken(lock):
+                told()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _whole(place):  # whoever had the lock has built it
+                    return
+            else:
+                told()
+            for left in (place, *self.root.glob(f".{place.name}-*")):  # broken, or left behind by who was killed
+                shutil.rmtree(left, ignore_errors=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=self.root))
+            try:
+                # The lock lives for as long as uv does, also where this process is killed.
+                make_environment(draft / "env", text, python=_base(python), keep_open=[lock])
+                os.sync()  # so that no power cut leaves a whole environment of empty files
+                (draft / "env").rename(place)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _key(text: str, python: str) -> str:
+    """What an environment depends on: the list, the Python, and the kind of machine."""
+    said = f"{sysconfig.get_platform()}\n{python}\n{text}"
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _base(python: str) -> str:
+    """The Python that this one was made from, where its version is asked for; else the version, for uv to find."""
+    own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(own) if own.name == f"python{python}" and own.exists() else python
+
+
+def _python(place: Path) -> Path:
+    return place / "bin" / "python"
+
+
+def _whole(place: Path) -> bool:
+    # The Python that it was made from may have been removed since: then the link leads nowhere.
+    return _python(place).exists()
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sentence(packages: int, python: str) -> str:
+    return (
+        f"Installing the {packages} packages that the class needs into an environment of Python {python} of its own; "
+        "this is done once, and may take some minutes."
+    )
