@@ -122,7 +122,7 @@ REFUSED = {
         written.REGRESSIONS["select first"].replace(
             "<True/>", '<SimplePredicate field="x" operator="greaterThan" value="0"/>'
         ),
-        "no child is true",
+        "select no segment",
     ),
     "function": (_derived('<Apply function="formatNumber"><FieldRef field="x"/></Apply>'), "formatNumber"),
     "text index": (_derived('<TextIndex textField="c"><Constant>a</Constant></TextIndex>'), "TextIndex"),

@@ -20,7 +20,7 @@ from mainstay.models.formats.pmml.fields import Inputs, Needs, spelled, treated
 from mainstay.models.formats.pmml.models import Models
 from mainstay.models.formats.pmml.reading import Result
 from mainstay.models.formats.pmml.scopes import Scope
-from mainstay.models.formats.pmml.verification import verified
+from mainstay.models.formats.pmml.verification import final_outputs, verified
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Floats, Label, Signature
 
@@ -79,12 +79,9 @@ def _imported(root: Element, model: Element, told: Told) -> Imported:
 
 def _unanswered(model: Element) -> list[str]:
     """What a file gives beside label, probabilities and value."""
-    last = model
-    while (segments := last.findall("Segmentation/Segment")) and last.find("Output") is None:
-        last = list(parts(segments[-1]))[-1]
     names = [
         needed(field, "name")
-        for field in last.findall("Output/OutputField")
+        for field in final_outputs(model)
         if field.get("feature", "predictedValue") not in ("predictedValue", "probability")
     ]
     return [f"Further outputs of the file are not answered: {', '.join(names)}."] if names else []
@@ -158,7 +155,7 @@ def _classes_in(element: Element) -> list[str]:
 def _label(text: str, kind: str) -> Label:
     if kind == "boolean":
         return text == "true"
-    return int(text) if kind == "integer" and text.lstrip("-").isdigit() else text
+    return int(text) if kind in ("integer", "double", "float") and text.lstrip("-").isdigit() else text
 
 
 def _outputs(graph: Graph, result: Result) -> list[Output]:

@@ -50,9 +50,9 @@ class Field:
 
 def spelled(text: str, kind: str) -> str:
     """A value as its data type spells it."""
-    if kind == "integer" and text.strip():
+    if kind in _NUMBERS and text.strip():
         value = real(text)
-        return str(int(value)) if value.is_integer() else text
+        return str(int(value)) if value.is_integer() else text if kind == "integer" else repr(value)
     if kind == "boolean":
         return {"1": "true", "0": "false", "1.0": "true", "0.0": "false"}.get(text.lower(), text.lower())
     return text
@@ -110,11 +110,7 @@ class Inputs:
         kind, use = needed(data, "dataType"), needed(data, "optype")
         treatment = entry.get("invalidValueTreatment", "returnInvalid")
         nullable = name not in needs.present
-        if kind in _NUMBERS and (use != "categorical" or kind != "integer"):
-            if use == "categorical":
-                raise CannotImport(
-                    f"The field {name!r} has categories of type {kind}, and they are read as text or integer."
-                )
+        if kind in _NUMBERS and use != "categorical":
             self._number(name, data, tensor, nullable, treatment, graph)
         elif kind == "boolean":
             self.columns.append(Column(name=name, type="boolean", nullable=nullable))
@@ -128,7 +124,7 @@ class Inputs:
                 sources=frozenset([name]),
                 spelled="boolean",
             )
-        elif kind in ("string", "integer"):
+        elif kind in ("string", *_NUMBERS):
             self._category(name, data, tensor, mentioned, nullable, treatment, needs, graph)
         else:
             raise CannotImport(f"The field {name!r} is of type {kind}, which is not read.")

@@ -17,6 +17,14 @@ from mainstay.models.formats.pmml.trees import TreeMaker
 from mainstay.models.formats.trees import Tree, write_sum
 from mainstay.models.signature import Floats
 
+_HOLE = (
+    "A tree of the PMML file has no answer for some rows (no child is true): give it a noTrueChildStrategy of "
+    "returnLastPrediction."
+)
+_NONE = (
+    "A MiningModel of the PMML file may select no segment for a row: add a last one that holds always, with a "
+    "predicate of True."
+)
 Scored = tuple[Tree | None, Floats]
 """A tree (None where it has one end alone) and the score of each of its ends."""
 
@@ -63,15 +71,15 @@ class TreeReader:
         self.reading, self.scope = reading, scope
         self._places: dict[str, int] = {}
 
-    def scored(self, model: Element, scope: Scope) -> Scored:
-        """A tree of numbers."""
-        tree, ends = self._made(model, scope)
+    def scored(self, model: Element, scope: Scope, hole: str = _HOLE) -> Scored:
+        """A tree of numbers; `hole` is said where some of them lead to no answer."""
+        tree, ends = self._made(model, scope, hole)
         return tree, np.array([np.nan if end is None else number(end, "score") for end in ends], dtype=np.float64)
 
     def chosen(self, root: Element) -> tuple[str, frozenset[str]]:
         """(n, 1): the score of the child of a node that is true first; and the columns that decide it."""
-        tree, scores = self.scored(_tree_of(root), self.scope)
-        return self.summed([(tree, scores)], "sum", [1.0]), self._sources()
+        tree = self.scored(_tree_of(root), self.scope, _NONE)
+        return self.summed([tree], "sum", [1.0]), self._sources()
 
     def summed(self, trees: Sequence[Scored], how: str, weights: Sequence[float]) -> str:
         """(n, 1): the sum of trees, or their mean."""
@@ -107,14 +115,14 @@ class TreeReader:
         shares = None if table is None else graph.add("Gather", graph.constant(table), links.flat(graph, at), axis=0)
         return Result(classes=self.reading.classes, label=label, probabilities=shares, sources=self._sources())
 
-    def _made(self, model: Element, scope: Scope) -> tuple[Tree | None, list[Element | None]]:
+    def _made(self, model: Element, scope: Scope, hole: str = _HOLE) -> tuple[Tree | None, list[Element | None]]:
         root = model.find("Node")
         if root is None:
             raise CannotImport("A TreeModel of the PMML file has no Node.")
         for node in root.iter():
             if node.tag in ("Regression", "DecisionTree"):
                 raise CannotImport(f"{node.tag} inside of a tree of the PMML file is not read.")
-        tree, ends = TreeMaker(model, scope, self._places, self.reading.needs).made(root)
+        tree, ends = TreeMaker(model, scope, self._places, self.reading.needs, hole).made(root)
         if tree is not None:
             names = {place: name for name, place in self._places.items()}
             numeric = tree.mode != 6

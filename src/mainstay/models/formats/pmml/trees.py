@@ -46,7 +46,11 @@ class Known:
 class TreeMaker:
     """Makes one tree; `features` collects the fields that trees split on, by place."""
 
-    def __init__(self, model: Element, scope: Mapping[str, Field], features: dict[str, int], needs: Needs) -> None:
+    def __init__(
+        self, model: Element, scope: Mapping[str, Field], features: dict[str, int], needs: Needs, hole: str
+    ) -> None:
+        """`hole` is what is said where a number leads to no answer."""
+        self.hole = hole
         self.scope, self.features, self.needs = scope, features, needs
         self.missing = model.get("missingValueStrategy", "none")
         self.last = model.get("noTrueChildStrategy", "returnNullPrediction") == "returnLastPrediction"
@@ -124,10 +128,7 @@ class TreeMaker:
         missing = {name for name, gone in known.gone.items() if gone}
         unknown = {name for name, codes in known.codes.items() if -1.0 in codes}
         if not missing and not unknown:
-            raise CannotImport(
-                "A tree of the PMML file has no answer for some rows (no child is true): give it a "
-                "noTrueChildStrategy of returnLastPrediction."
-            )
+            raise CannotImport(self.hole)
         for name in missing:
             self._need(self.needs.present, name, "missing")
         if not missing:

@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 
 from mainstay.models.answers import Answers
 from mainstay.models.formats.foreign.protocol import CannotImport
-from mainstay.models.formats.pmml.document import needed, number, real
+from mainstay.models.formats.pmml.document import needed, number, parts, real
 from mainstay.models.formats.pmml.fields import spelled
 from mainstay.models.formats.pmml.tables import column_name, rows_of
 from mainstay.models.runtime import Model
-from mainstay.models.signature import InputError
+from mainstay.models.signature import Column, InputError
 
 FINEST = 1e-10
 """No two programs add in one order: a precision below this one asks for it."""
@@ -52,11 +52,10 @@ def verified(model: Element, made: Model, kinds: Mapping[str, str]) -> str | Non
     asked, columns = _asked(model, verification, made)
     if not rows or not asked:
         return None
-    compared = 0
+    compared, types = 0, {column.name: column.type for column in made.signature.inputs if isinstance(column, Column)}
     for place, row in enumerate(rows, start=1):
-        given = {
-            name: _read(row[column], kinds.get(name, "string")) for name, column in columns.items() if column in row
-        }
+        cells = {name: row[column] for name, column in columns.items() if column in row}
+        given = {name: _read(text, kinds.get(name, "string"), types[name]) for name, text in cells.items()}
         expected = [each for each in asked if each.column in row]
         try:
             answers = made.answer(made.read.rows([{**dict.fromkeys(columns), **given}]))
@@ -80,7 +79,7 @@ def verified(model: Element, made: Model, kinds: Mapping[str, str]) -> str | Non
 
 def _asked(model: Element, verification: Element, made: Model) -> tuple[list[_Asked], dict[str, str]]:
     """What can be compared, and the columns of the inputs."""
-    outputs = {needed(e, "name"): e for e in model.findall("Output/OutputField")}
+    outputs = {needed(e, "name"): e for e in final_outputs(model)}
     targets = {
         needed(e, "name")
         for e in model.findall("MiningSchema/MiningField")
@@ -109,12 +108,21 @@ def _asked(model: Element, verification: Element, made: Model) -> tuple[list[_As
     return asked, columns
 
 
+def final_outputs(model: Element) -> list[Element]:
+    """The output fields of a model, or of the last one of its chain."""
+    while (segments := model.findall("Segmentation/Segment")) and model.find("Output") is None:
+        model = list(parts(segments[-1]))[-1]
+    return model.findall("Output/OutputField")
+
+
 def _spelled(label: Any) -> str:
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
-def _read(text: str, kind: str) -> Any:
+def _read(text: str, kind: str, type_: str) -> Any:
     """A cell as a request would have it."""
+    if type_ == "category":
+        return spelled(text, kind)
     if kind in ("double", "float", "integer"):
         value = real(text)
         return int(value) if value.is_integer() and kind == "integer" else value
