@@ -1,6 +1,7 @@
 // The answer: its value, its probabilities, and where a threshold would turn it.
 
 import { byId, make, shown } from "./dom.js";
+import { outputView, summary } from "./outputs.js";
 
 const MOST_BARS = 12;
 const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : share < 1 && share > 0.9995 ? "> 99.9 %" : `${(share * 100).toFixed(1)} %`);
@@ -35,6 +36,7 @@ export class AnswerPanel {
     byId("target").textContent = signature.target;
     byId("scores-card").hidden = true;
     byId("threshold-card").hidden = true;
+    byId("outputs-card").hidden = true;
     this.#choose(null);
   }
 
@@ -50,6 +52,17 @@ export class AnswerPanel {
   /** The values on the form have no answer: the last one is dimmed, not taken for theirs. */
   stale(message) {
     document.body.classList.add("stale");
+    byId("under").textContent = message;
+  }
+
+  /** There is nothing to ask yet: an answer of before would be of other values. */
+  waiting(message) {
+    document.body.classList.remove("stale");
+    this.#probabilities = null;
+    this.#prediction = undefined;
+    for (const id of ["scores-card", "threshold-card", "outputs-card"]) byId(id).hidden = true;
+    byId("value").textContent = "…";
+    byId("value").title = "";
     byId("under").textContent = message;
   }
 
@@ -73,6 +86,15 @@ export class AnswerPanel {
     const value = byId("value");
     const under = byId("under");
     const probabilities = this.#probabilities;
+    if (this.#signature.task === "general") {
+      const { outputs } = this.#signature;
+      value.textContent = summary(outputs, this.#prediction);
+      value.title = "";
+      under.textContent = "";
+      byId("outputs-card").hidden = false;
+      byId("outputs").replaceChildren(...outputs.map((output) => outputView(output, this.#prediction[output.name])));
+      return;
+    }
     if (!probabilities) {
       value.textContent = typeof this.#prediction === "number" ? shown(this.#prediction) : label(this.#prediction);
       value.title = String(this.#prediction);

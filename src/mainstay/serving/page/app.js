@@ -5,6 +5,7 @@ import { byId, copy, make } from "./dom.js";
 import { field } from "./fields.js";
 import { get, predictAddress, Questions, Refused } from "./server.js";
 import { body, curl, python } from "./snippets.js";
+import { asColumn } from "./tensor_fields.js";
 
 const PAUSE = 120; // milliseconds without a key before the server is asked
 const LOOK = 4000; // milliseconds between looks for another version
@@ -18,6 +19,8 @@ let timer = null;
 let language = curl;
 
 const row = () => fields.map((each) => [each.column.name, each.value()]);
+/** The inputs of a signature, as fields take them: its columns, then its tensors. */
+const inputsOf = ({ inputs = [], tensors = [] }) => [...inputs, ...tensors.map(asColumn)];
 const aside = () => model.signature.set_aside ?? [];
 
 function changed() {
@@ -29,6 +32,13 @@ function changed() {
 async function ask() {
   clearTimeout(timer);
   const asked = model;
+  const waiting = fields.find((each) => each.waits() !== null);
+  if (waiting) {
+    questions.drop();
+    complain(null);
+    answer.waiting(`waiting for ${waiting.waits()} of ${waiting.column.name}`);
+    return;
+  }
   let reply;
   try {
     reply = await questions.ask(predictAddress(asked.name), body(row(), aside()));
@@ -74,14 +84,14 @@ const versioned = (document) => `${document.name}:${document.version}`;
 /** Shows a model; values that a person gave stay where the columns are the same. */
 function open(document) {
   const same = model !== null && model.name === document.name;
-  const kept = same && JSON.stringify(model.signature.inputs.map(({ name, type }) => [name, type]));
-  const stays = kept === JSON.stringify(document.signature.inputs.map(({ name, type }) => [name, type]));
+  const kinds = (signature) => JSON.stringify(inputsOf(signature).map(({ name, type, dtype, shape }) => [name, type, dtype, shape]));
+  const stays = same && kinds(model.signature) === kinds(document.signature);
   const values = stays ? fields.map((each) => each.value()) : null;
   model = document;
   window.document.title = `${model.name} · Mainstay`;
   byId("form-title").textContent = model.name;
   byId("version").textContent = `version ${model.version} · ${model.signature.task}`;
-  fields = model.signature.inputs.map((column) => field(column, changed));
+  fields = inputsOf(model.signature).map((column) => field(column, changed));
   values?.forEach((value, index) => fields[index].set(value));
   byId("form").replaceChildren(...fields.map((each) => each.element));
   byId("find").hidden = fields.length < MANY;

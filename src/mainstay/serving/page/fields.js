@@ -1,18 +1,20 @@
-// One field of the form for one column of the signature. A field only holds what a person gives; whether it fits
+// One field of the form for one column or tensor of the signature. A field only holds what a person gives; whether it fits
 // is for the server to say, so that there is one judge.
 
 import { make, shown } from "./dom.js";
 import { written } from "./moments.js";
 import { isNumber } from "./snippets.js";
+import { picture, startOfTensor, tensor, told } from "./tensor_fields.js";
 
 const MOST_OPTIONS = 60; // more categories than this are searched by typing, not scrolled through
 const OTHER = "another value…";
-const KINDS = { number: "number", boolean: "yes or no", category: "category", datetime: "date-time", text: "text" };
+const KINDS = { number: "number", boolean: "yes or no", category: "category", datetime: "date-time", text: "text", tensor: "tensor", picture: "picture" };
 
 let count = 0;
 
 /**
- * A field: `element` to place, `value()` as snippets.js takes it, `set(value)`, and `complain(message or null)`.
+ * A field: `element` to place, `value()` as snippets.js takes it, `set(value)`, `complain(message or null)`,
+ * and `waits()`: what a person has to give before there is anything to send, or null.
  * `changed` is called after each change by a person.
  */
 export function field(column, changed) {
@@ -26,6 +28,7 @@ export function field(column, changed) {
   const missing = column.nullable
     ? make("input", { type: "checkbox", id: `${id}-missing`, onchange: () => { apply(); changed(); } })
     : null;
+  const kind = column.dtype ? make("span", { class: "kind", id: `${id}-kind`, text: told(column) }) : null;
   const element = make(
     "div",
     { class: `field ${column.type}` },
@@ -33,13 +36,15 @@ export function field(column, changed) {
       "div",
       { class: "head" },
       make("label", { for: id, text: column.name, title: `${column.name}: ${KINDS[column.type]}` }),
+      kind,
       missing && make("label", { class: "missing", for: missing.id }, missing, "missing"),
     ),
     control.element,
     remark,
     error,
   );
-  control.focus.setAttribute("aria-describedby", `${remark.id} ${error.id}`);
+  const describing = [kind, control.hint, remark, error].filter(Boolean);
+  control.focus.setAttribute("aria-describedby", describing.map((each) => each.id).join(" "));
 
   function note() {
     remark.textContent = missing?.checked ? "" : control.note();
@@ -60,6 +65,7 @@ export function field(column, changed) {
     element,
     set,
     value: () => (missing?.checked ? null : control.value()),
+    waits: () => control.waits?.() ?? null,
     reset: () => set(start(column)),
     focus: () => control.focus.focus(),
     complain(message) {
@@ -70,8 +76,10 @@ export function field(column, changed) {
   };
 }
 
-/** What a field holds at first: the middle of what training saw. */
+/** What a field holds at first: the middle of what training saw; of a picture, none. */
 function start(column) {
+  if (column.type === "tensor") return startOfTensor(column);
+  if (column.type === "picture") return null;
   const { typical = null, minimum = null, maximum = null } = column;
   if (column.type === "number") {
     if (typical !== null) return { number: String(typical) };
@@ -241,4 +249,4 @@ function text(_column, id, changed) {
   };
 }
 
-const CONTROLS = { number, boolean, category, datetime, text };
+const CONTROLS = { number, boolean, category, datetime, text, tensor, picture };

@@ -16,6 +16,18 @@ export function resolved(api, part) {
 
 const alternatives = (schema) => schema.oneOf ?? schema.anyOf ?? null;
 
+/** The type of nested lists: "2 × 4 of number", and with lists of any length "list of 2 × 4 of number". */
+function listed(api, schema) {
+  const fixed = (each) => (each.minItems === each.maxItems ? each.minItems : undefined);
+  let element = schema;
+  const sizes = [];
+  while ([element.type].flat()[0] === "array" && element.items && fixed(element) !== undefined) {
+    sizes.push(fixed(element));
+    element = resolved(api, element.items);
+  }
+  return sizes.length ? `${sizes.join(" × ")} of ${words(api, element)}` : `list of ${words(api, schema.items)}`;
+}
+
 /** The type of a schema in a few words. */
 function words(api, given) {
   const schema = resolved(api, given);
@@ -30,7 +42,7 @@ function words(api, given) {
   const types = [schema.type ?? (schema.properties ? "object" : "any")].flat();
   return types
     .map((type) => {
-      if (type === "array" && schema.items) return `list of ${words(api, schema.items)}`;
+      if (type === "array" && schema.items) return listed(api, schema);
       return schema.format && type === "string" ? schema.format : type;
     })
     .join(" or ");
@@ -82,5 +94,7 @@ export function example(api, given, depth = 0) {
     return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, property]) => [name, example(api, property, depth + 1)]));
   }
   if (type === "array") return schema.items && depth < DEEPEST ? [example(api, schema.items, depth + 1)] : [];
-  return { string: "", number: schema.minimum ?? 0, integer: schema.minimum ?? 0, boolean: false }[type] ?? null;
+  // Zero where it fits: the least number of a type of tensors would be a strange one to begin with.
+  const least = Math.max(0, Number(schema.minimum ?? 0));
+  return { string: "", number: least, integer: least, boolean: false }[type] ?? null;
 }

@@ -23,6 +23,12 @@ export class Questions {
   #last = 0;
   #running = null;
 
+  /** No question is open any more: a reply under way is dropped. */
+  drop() {
+    this.#last += 1;
+    this.#running?.abort();
+  }
+
   async ask(url, body) {
     const mine = (this.#last += 1);
     this.#running?.abort();
@@ -47,11 +53,15 @@ async function reach(url, options) {
   }
 }
 
+/** An integer that a double cannot hold stays the digits that the server wrote, where the browser tells them. */
+const exactly = (_key, value, written) =>
+  typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(written?.source ?? "") ? written.source : value;
+
 async function read(response) {
   const text = await response.text();
   let document;
   try {
-    document = JSON.parse(text);
+    document = JSON.parse(text, exactly);
   } catch (error) {
     throw new Refused(`The server answered ${response.status} with something that is no JSON.`, null, response.status);
   }
