@@ -273,11 +273,13 @@ def test_each_control_has_a_name_and_is_reached_by_key(page, url) -> None:
     assert field(page, "pixels").get_attribute("accept") == "image/png,image/jpeg"
 
 
-def test_the_api_page_tells_shapes_and_its_examples_are_answered(page, url) -> None:
-    page.goto(f"{url}/docs#predict_sums")
-    one = page.locator("#operations > details", has=page.locator(".path", has_text="/models/sums/predict"))
+@pytest.mark.parametrize(("model", "told"), [("sums", "2 × 4 of number"), ("digits", "1 × 6 × 4 of number or object")])
+def test_the_api_page_tells_shapes_and_its_examples_are_answered(page, url, model: str, told: str) -> None:
+    page.goto(f"{url}/docs")
+    one = page.locator("#operations > details", has=page.locator(".path", has_text=f"/models/{model}/predict"))
+    expect(one).to_have_count(1)
     if one.get_attribute("open") is None:
         one.locator("> summary").click()
-    expect(one.locator(".schema-type", has_text="2 × 4 of number").first).to_be_attached()
+    expect(one.locator(".schema-type", has_text=told).first).to_be_attached()
     one.get_by_role("button", name="Send").click()
     expect(one.locator(".try pre")).to_contain_text("200 · ")

@@ -11,6 +11,7 @@ import msgspec
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.package import Package
+from mainstay.models.tensors import Tensor
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
@@ -128,7 +129,7 @@ def shown(folder: Path, ref: str) -> Shown:
             (column.name, column.type, "accepted" if column.nullable else "refused")
             for column in package.signature.inputs
         ]
-        + [(tensor.name, tensor.told(), "refused") for tensor in package.signature.tensors],
+        + [(tensor.name, _taken(tensor), "refused") for tensor in package.signature.tensors],
         metrics=metrics_of(package),
         gates=version.summary.get("gates", []),
         lineage=lineage,
@@ -230,6 +231,7 @@ def _facts(version: Version, package: Package, aliases: list[str], lineage: dict
         "model": version.summary.get("description", ""),
         "task": package.signature.task,
         "target": package.signature.target,
+        "outputs": ", ".join(f"{output.name} {output.told()}" for output in package.signature.outputs),
         "served as": version.format + (f" ({package.spec.reason})" if package.spec.reason else ""),
         "threshold": ""
         if decision is None
@@ -242,6 +244,10 @@ def _facts(version: Version, package: Package, aliases: list[str], lineage: dict
         "python": lineage.get("python", ""),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _taken(tensor: Tensor) -> str:
+    return tensor.told() + (f" or a picture ({tensor.image.mode})" if tensor.image else "")
 
 
 def _pair(name: str, left: dict[str, Any] | None, right: dict[str, Any] | None) -> MetricPair:
