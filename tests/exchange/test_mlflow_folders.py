@@ -10,6 +10,7 @@ import pytest
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
+from mainstay.cli.app import run
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.formats.mlflow_export import mlflow_of
 from mainstay.models.formats.mlflow_loader import Model as Loaded
@@ -106,3 +107,10 @@ def test_a_written_folder_answers_without_mainstay(fitted, tmp_path):
     np.testing.assert_allclose(found["probability_yes"], named.predict_proba(frame)[:, 1], atol=1e-9)
     by_name = loaded.predict({"a": frame["a"].to_numpy(), "b": frame["b"].to_numpy()})
     np.testing.assert_array_equal(by_name["probability_yes"], found["probability_yes"])
+
+
+def test_the_command_takes_a_folder(fitted, tmp_path, monkeypatch, capsys):
+    folder = _folder(tmp_path / "m", fitted)
+    monkeypatch.chdir(tmp_path)
+    assert run(["import", str(folder), "--name", "credit", "--labels", "no,yes"]) == 0
+    assert "credit:1" in capsys.readouterr().out

@@ -14,10 +14,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
-from mainstay.models.importing import draft_of_file
+from mainstay.models.importing import check_apart, draft_of_file
 from mainstay.models.runtime import Model
-from mainstay.models.signature import InputError
+from mainstay.models.signature import InputError, SignatureError
 
 
 def _imported(data: bytes, tmp_path, **told):
@@ -226,3 +227,61 @@ def test_one_logit_is_the_second_class(tmp_path):
     model = _imported(data, tmp_path, labels=("no", "yes"), logits=True)
     found = model.predict_proba([{"x": 0.0}, {"x": 3.0}, {"x": -800.0}])
     np.testing.assert_allclose(found[:, 1], [0.5, 1 / (1 + np.exp(-3.0)), 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [("a", "a", "b"), ("1", "1", "2")])
+def test_two_classes_have_two_names(labels, tmp_path):
+    data = _graph("Softmax").SerializeToString()
+    with pytest.raises(SignatureError, match="two classes"):
+        _imported(data, tmp_path, labels=labels)
+
+
+def test_a_graph_that_cannot_be_computed_is_refused_in_a_sentence(tmp_path):
+    shape = numpy_helper.from_array(np.array([10**6, 10**6]), "shape")
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["shape"], ["huge"]),
+            helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["x", "sum"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 1])],
+        [shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with pytest.raises(MainstayError, match=r"ONNX Runtime refuses|does not answer") as caught:
+        _imported(model.SerializeToString(), tmp_path)
+    assert ".cc:" not in str(caught.value)
+
+
+def _endless():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Add", ["so far", "one"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("so far", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+        [numpy_helper.from_array(np.ones(1, dtype=np.float32), "one")],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["turns", "yes", "x"], ["y"], body=body)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 1])],
+        [numpy_helper.from_array(np.array(2**62), "turns"), numpy_helper.from_array(np.array(True), "yes")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def test_a_graph_that_never_ends_is_given_up(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(_endless().SerializeToString())
+    with pytest.raises(CannotImport, match="within 5 s"):
+        check_apart(path, Told(), within=5.0)

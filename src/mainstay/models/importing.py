@@ -30,6 +30,8 @@ MODULES = (
 )
 """In the order in which they are asked whether a file is theirs."""
 _HEAD = 4096
+WITHIN = 600.0
+"""Seconds in which a file has to be read and proven."""
 _SAID = ("columns", "labels", "nullable", "target", "general", "logits")
 """What a native reader uses of what is told."""
 _CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")
@@ -64,8 +66,11 @@ def format_of(path: Path) -> Format:
     raise CannotImport(f"{path.name} is none of the formats that are read: {known}.")
 
 
-def check_apart(path: Path, told: Told) -> None:
-    """Reads a file once in a process of its own, where its library may end the process at a damaged one.
+def check_apart(path: Path, told: Told, *, within: float = WITHIN) -> None:
+    """Reads a file once in a process of its own, where it may end the process, or never come to an end.
+
+    Args:
+        within: seconds that it may take.
 
     Raises:
         CannotImport: it did.
@@ -75,7 +80,14 @@ def check_apart(path: Path, told: Told) -> None:
         return
     said = {name: getattr(told, name) for name in _SAID}
     words = [sys.executable, "-m", __name__, str(path), msgspec.json.encode(said).decode()]
-    done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    quiet = subprocess.DEVNULL
+    try:
+        done = subprocess.run(words, stdout=quiet, stderr=quiet, check=False, timeout=within)
+    except subprocess.TimeoutExpired:
+        raise CannotImport(
+            f"{path.name} was not read and asked for a few hundred rows within {within:g} s: it is none that could be "
+            "served."
+        ) from None
     if done.returncode < 0:
         raise CannotImport(
             f"{path.name} ended the process that read it with {module.NAME}'s library "

@@ -115,8 +115,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise SignatureError(f"Column {repeated[0]!r} stands more than once in the signature: rename one of them.")
         if clash := set(names) & set(self.set_aside):
             raise SignatureError(f"Column {min(clash)!r} is both an input and set aside: choose one.")
-        if self.task in ("regression", "general") and self.labels:
-            raise SignatureError(f"A {self.task} model has no labels.")
+        self._check_labels()
         if (self.task == "general") != bool(self.outputs):
             raise SignatureError("A general model has named outputs, and no other has.")
         given = [output.name for output in self.outputs]
@@ -132,11 +131,18 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise SignatureError(
                     f"Tensor {tensor.name!r} takes pictures {image.layout}, so its shape needs as many fixed sizes."
                 )
+        return self
+
+    def _check_labels(self) -> None:
+        if self.task in ("regression", "general") and self.labels:
+            raise SignatureError(f"A {self.task} model has no labels.")
+        spelled = [str(label) for label in self.labels]  # as the names of their probabilities
+        if same := [text for text in spelled if spelled.count(text) > 1]:
+            raise SignatureError(f"Label {same[0]!r} stands for two classes: give each a name of its own.")
         if self.task == "binary" and len(self.labels) != 2:
             raise SignatureError(f"A binary model has two labels, not {len(self.labels)}.")
         if self.task == "multiclass" and len(self.labels) < 2:
             raise SignatureError(f"A multiclass model has two labels or more, not {len(self.labels)}.")
-        return self
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def rollback(
 ) -> None:
     """Bring back the version that MODEL was served with before, or that an alias meant before.
 
+    A move by hand to what was just before is a step back too: from 1, 2, 1 there is none.
+
     Running servers switch without a restart; the command returns when every worker has acknowledged.
 
     Example: mainstay rollback credit --reason "complaints from branch 12"

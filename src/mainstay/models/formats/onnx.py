@@ -8,6 +8,7 @@ labels), `label` (n,) as label indices, `value` (n,) or (n, 1); those of a gener
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ _TYPES = {
 }
 
 
+def said(error: Exception) -> str:
+    """What ONNX Runtime says of an error, without the places in its own source."""
+    text = re.sub(r"\S*\.(?:cc|h):\d+ .*?\)(?: const)?\s*", "", " ".join(str(error).split()))
+    return text.rpartition(" : ")[2].strip().rstrip(".")[:300] or type(error).__name__
+
+
 class OnnxRunner:
     """One ONNX Runtime session, one thread: the workers are the parallelism."""
 
@@ -46,7 +53,7 @@ class OnnxRunner:
                 graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=ROUNDING
             )
         except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
-            raise MainstayError(f"ONNX Runtime refuses the model: {error}") from error
+            raise MainstayError(f"ONNX Runtime refuses the model: {said(error)}.") from error
         self._signature = signature
         self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
         self._alone = self._types.keys() == {FEATURES}

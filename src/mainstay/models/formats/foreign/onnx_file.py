@@ -22,11 +22,13 @@ from mainstay.models.formats.foreign.onnx_inputs import Inputs, inputs_of
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.packing import packed
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of, task_of
+from mainstay.models.formats.onnx import said as refusal
 from mainstay.models.packaging import Built
 from mainstay.models.runtime import decided
 from mainstay.models.signature import Cells, Signature
 
 NAME = "ONNX"
+NATIVE_READER = True
 MOST = 1 << 31
 KNOWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Domains whose operators ONNX Runtime brings with it."""
@@ -150,7 +152,7 @@ def _native(content: bytes, inputs: Inputs, said: Said) -> Any:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
-        raise CannotImport(f"ONNX Runtime refuses the model: {error}") from error
+        raise CannotImport(f"ONNX Runtime refuses the model: {refusal(error)}.") from error
     entries = session.get_inputs()
 
     def ask(cells: Cells) -> Answers:
@@ -166,7 +168,12 @@ def _native(content: bytes, inputs: Inputs, said: Said) -> Any:
                     declared = next(entry.type for entry in entries if entry.name == column.name)
                     values = cells.numbers[:, [index]].astype("float32" if "float" in declared else kind)
                 feeds[column.name] = values
-        found = session.run(said.asked, feeds)
+        try:
+            found = session.run(said.asked, feeds)
+        except Exception as error:  # as above
+            raise CannotImport(
+                f"The model does not answer rows that its own inputs describe: {refusal(error)}."
+            ) from error
         return decided(said.read(found, len(cells)), None)
 
     return ask

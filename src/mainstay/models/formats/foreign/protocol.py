@@ -106,7 +106,8 @@ class Format(Protocol):
     """A module for one format."""
 
     NAME: str
-    """As a person calls it. A module whose library may end the process at a damaged file has `NATIVE_READER = True`."""
+    """As a person calls it. A module whose library may end the process at a damaged file, or run one for ever, has
+    `NATIVE_READER = True`."""
 
     def detect(self, path: Path, head: bytes) -> bool:
         """Whether a file (with its first 4,096 bytes) or a folder (with none) is of this format."""
