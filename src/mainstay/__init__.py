@@ -85,7 +85,8 @@ def register(
         slices: columns whose values are evaluated one by one.
         threshold: of two classes, the probability from which a row is positive; by default, as the model says.
         positive: of two classes, the one to find; by default the last.
-        trusted: types that may be restored from a native file, where a model cannot become ONNX.
+        trusted: types that may be restored from a native file, where a model cannot become ONNX; beside those that the
+            operator trusts (trust.txt).
         folder: of the project; its registry is made where there is none.
 
     Raises:

@@ -27,6 +27,7 @@ from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, record
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
+from mainstay.operations.trust import trusted_types
 from mainstay.registry.records import Version
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
@@ -63,6 +64,7 @@ def register(
     if y_test is None and (gates or slices):
         raise MainstayError("gates and slices are measured on test rows: give X_test and y_test too.")
     conditions = [parse(text) for text in gates]
+    trusted = (*trusted_types(folder), *trusted)
     named_target = str(target or getattr(y_test, "name", None) or "prediction")
     given = Given(
         X=X,
@@ -75,7 +77,7 @@ def register(
         images=images,
         logits=logits,
         general=general,
-        trusted=tuple(trusted),
+        trusted=trusted,
         decision=_decision(model, labels, threshold, positive),
     )
     made = _of_file(Path(model), given, folder, target) if isinstance(model, str | Path) else draft_of(model, given)

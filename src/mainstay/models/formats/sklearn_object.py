@@ -78,8 +78,8 @@ def _built(model: Any, asked: Given) -> Built:
     test = taken.frame if asked.X_test is None else retaken(asked.X_test, taken)
     if not len(test):
         raise CannotRegister("X_test has no rows: leave it out to use X, or give the rows that were held out.")
-    check_truth(asked.y_test, len(test), labels)
     _check_table(model, taken)
+    check_truth(asked.y_test, len(test), labels)
     given = _Given(
         model,
         taken,
@@ -207,7 +207,7 @@ def _kind(model: Any) -> tuple[Task, tuple[Label, ...]]:
         raise CannotRegister(f"{type(model).__name__} is neither a classifier nor a regressor.")
     classes = model.classes_
     if isinstance(classes, list) or np.ndim(classes) != 1:
-        raise CannotRegister(f"{type(model).__name__} answers several targets at once: register one model for each.")
+        raise _several(model)
     labels = labels_of(classes)
     return ("binary" if len(labels) == 2 else "multiclass"), labels
 
@@ -243,7 +243,7 @@ def _check_table(model: Any, taken: Taken) -> None:
         )
     try:
         with as_fitted():
-            model.predict(native(taken.frame.iloc[:1], taken.spec))
+            answer = model.predict(native(taken.frame.iloc[:1], taken.spec))
     except ValueError as error:  # scikit-learn's word for columns in another order, or further ones
         said = " ".join(str(error).split())
         if "feature names should match" not in said.lower():
@@ -251,3 +251,9 @@ def _check_table(model: Any, taken: Taken) -> None:
         raise CannotRegister(
             f"X is not the table that {type(model).__name__} was fitted on: {said} Give its columns, in their order."
         ) from error
+    if np.size(answer) > 1:
+        raise _several(model)
+
+
+def _several(model: Any) -> CannotRegister:
+    return CannotRegister(f"{type(model).__name__} answers several targets at once: register one model for each.")

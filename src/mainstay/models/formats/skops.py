@@ -1,7 +1,7 @@
 """Native scikit-learn models, kept with skops: no pickle, and no type restored that the operator does not trust.
 
-The list of trusted types comes from whoever runs the process, never from the package: a file that brings its own
-trust has none.
+Beside skops' own list of what it restores and `plain_types`, the trusted types come from whoever runs the process,
+never from the package: a file that brings its own trust has none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.formats.frames import FRAME, FrameSpec, frame_of, native
 from mainstay.models.formats.native import native_answers
+from mainstay.models.formats.plain_types import PLAIN
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError, Signature
 
@@ -27,11 +28,12 @@ class UntrustedTypes(MainstayError):
 
     def __init__(self, types: Sequence[str], *, why: str = "") -> None:
         self.types = tuple(types)
-        listed = ", ".join(self.types)
+        listed = ", ".join(name if name.isprintable() else repr(name) for name in self.types)
         native = f" (it is kept as it is, since {why[:1].lower()}{why[1:]})" if why else ""
         super().__init__(
             f"The model's file holds types that are not trusted{native}: {listed}; "
-            "if you know where they come from, name them as trusted yourself."
+            "if you know who made the file, write each of these names on a line of its own in trust.txt beside "
+            "mainstay.toml (or in the file that --trust or MAINSTAY_TRUST names)."
         )
 
 
@@ -78,7 +80,7 @@ def save(estimator: Any) -> bytes:
             "server can import: move it to a module of its own, import it from there and fit the model again."
         )
     with _said_plainly():
-        io.loads(data, trusted=list(types))  # our own object, a moment ago: nothing to fear
+        io.loads(data, trusted=[*types, *PLAIN])  # our own object, a moment ago: nothing to fear
     return data
 
 
@@ -94,13 +96,13 @@ def _said_plainly() -> Iterator[None]:
 
 
 def untrusted(data: bytes) -> tuple[str, ...]:
-    """The types in a file that skops does not trust of itself, sorted.
+    """The types in a file that need somebody's trust, sorted: those that neither skops nor `plain_types` names.
 
     Raises:
         BadSkopsFile: it is no file of skops, or one that was made to mislead.
     """
     with _read_soundly():
-        return tuple(sorted(io.get_untrusted_types(data=data)))
+        return tuple(sorted({*io.get_untrusted_types(data=data)} - PLAIN))
 
 
 def restored(data: bytes, trusted: Sequence[str]) -> Any:
@@ -113,7 +115,7 @@ def restored(data: bytes, trusted: Sequence[str]) -> Any:
     if refused := [name for name in untrusted(data) if name not in set(trusted)]:
         raise UntrustedTypes(refused)
     with _read_soundly():
-        return io.loads(data, trusted=list(trusted))
+        return io.loads(data, trusted=[*trusted, *PLAIN])
 
 
 @contextlib.contextmanager
