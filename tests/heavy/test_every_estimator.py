@@ -64,8 +64,8 @@ MAINSTAY_WRITE_MATRIX=1 make test-formats ARGS="-k every_estimator"   # and writ
 ```
 
 ONNX is taken where it answers as the model does; skops keeps the model as it is, and a host process beside the workers
-answers for it. *Trust*: the types that you have to name in `trust.txt`, one a line: compiled ones of scikit-learn that
-follow the positions in their file unchecked, so that a file made to harm could read the memory of the process.
+answers for it. *Trust*: the types that you have to name in `trust.txt`, one a line: functions, and compiled ones
+that follow the positions in their file unchecked, so that a file made to harm could read the memory of the process.
 
 | estimator | task | served as | trust | why not ONNX |
 |---|---|---|---|---|

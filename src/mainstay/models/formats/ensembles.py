@@ -50,20 +50,20 @@ def _voting_classifier(graph: Graph, features: Features, estimator: Any) -> Scor
     weights = _weights(estimator)
     members = [member(graph, features, each) for each in estimator.estimators_]
     if estimator.voting == "soft":
-        return Scores(probabilities=_average(graph, [_probabilities(each) for each in members], weights))
+        return Scores(probabilities=_average(graph, [probabilities_of(each) for each in members], weights))
     # One vote a member, for the class that its predict() names; the first class wins a tie.
     classes = len(estimator.classes_)
     each_class = graph.constant(np.arange(classes).reshape(1, -1), np.int64)
     votes = []
     for each, weight in zip(members, weights, strict=True):
-        label = graph.add("Unsqueeze", _label(graph, each), graph.constant([1], np.int64))
+        label = graph.add("Unsqueeze", label_of(graph, each), graph.constant([1], np.int64))
         vote = graph.cast(graph.add("Equal", label, each_class), "float64")
         votes.append(links.times(graph, vote, float(weight)))
     return Scores(label=links.most(graph, graph.add("Sum", *votes)))
 
 
 def _voting_regressor(graph: Graph, features: Features, estimator: Any) -> Scores:
-    values = [_value(member(graph, features, each)) for each in estimator.estimators_]
+    values = [value_of(member(graph, features, each)) for each in estimator.estimators_]
     return Scores(value=_average(graph, values, _weights(estimator)))
 
 
@@ -101,9 +101,9 @@ def _stacking(graph: Graph, features: Features, estimator: Any) -> Scores:
 
 def _answer(graph: Graph, scores: Scores, method: str, classes: int) -> tuple[str, int]:
     if classes == 0:
-        return _value(scores), 1
+        return value_of(scores), 1
     if method == "predict_proba":
-        probabilities = _probabilities(scores)
+        probabilities = probabilities_of(scores)
         if classes > 2:
             return probabilities, classes
         return graph.add("Gather", probabilities, graph.constant([1], np.int64), axis=1), 1
@@ -111,7 +111,7 @@ def _answer(graph: Graph, scores: Scores, method: str, classes: int) -> tuple[st
         if scores.raw is None:
             raise CannotExport("A member of the ensemble has a decision function that is not exported.")
         return scores.raw, 1 if classes == 2 else classes
-    label = graph.cast(_label(graph, scores), "float64")
+    label = graph.cast(label_of(graph, scores), "float64")
     return graph.add("Unsqueeze", label, graph.constant([1], np.int64)), 1
 
 
@@ -123,8 +123,8 @@ def _bagging(graph: Graph, features: Features, estimator: Any) -> Scores:
             raise CannotExport("A member of the bagging ensemble has no probabilities, or saw only some classes.")
         scores.append(member(graph, _chosen(graph, features, np.asarray(chosen)), each))
     if classes is not None:
-        return Scores(probabilities=_average(graph, [_probabilities(each) for each in scores], np.ones(len(scores))))
-    return Scores(value=_average(graph, [_value(each) for each in scores], np.ones(len(scores))))
+        return Scores(probabilities=_average(graph, [probabilities_of(each) for each in scores], np.ones(len(scores))))
+    return Scores(value=_average(graph, [value_of(each) for each in scores], np.ones(len(scores))))
 
 
 def _chosen(graph: Graph, features: Features, chosen: Any) -> Features:
@@ -157,17 +157,20 @@ def _pipeline(graph: Graph, features: Features, estimator: Any) -> Scores:
     return member(graph, features, last)
 
 
-def _probabilities(scores: Scores) -> str:
+def probabilities_of(scores: Scores) -> str:
+    """Its probabilities (n, k). Raises CannotExport where it has none."""
     if scores.probabilities is None:
         raise CannotExport("A member of the ensemble has no probabilities.")
     return scores.probabilities
 
 
-def _value(scores: Scores) -> str:
+def value_of(scores: Scores) -> str:
+    """Its values (n, 1). Raises CannotExport where it has none."""
     if scores.value is None:
         raise CannotExport("A member of the ensemble gives no value.")
     return scores.value
 
 
-def _label(graph: Graph, scores: Scores) -> str:
-    return scores.label if scores.label is not None else links.most(graph, _probabilities(scores))
+def label_of(graph: Graph, scores: Scores) -> str:
+    """The index of its class (n,)."""
+    return scores.label if scores.label is not None else links.most(graph, probabilities_of(scores))

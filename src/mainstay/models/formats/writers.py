@@ -18,7 +18,7 @@ _MODULES: dict[tuple[str, Precision], str] = {
     ("linear", "float64"): """
         LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV ElasticNet
         ElasticNetCV BayesianRidge ARDRegression HuberRegressor TheilSenRegressor QuantileRegressor
-        OrthogonalMatchingPursuit SGDRegressor LinearSVR PassiveAggressiveRegressor
+        OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV SGDRegressor LinearSVR PassiveAggressiveRegressor
         PoissonRegressor GammaRegressor TweedieRegressor
         LogisticRegression LogisticRegressionCV SGDClassifier LinearSVC Perceptron PassiveAggressiveClassifier
         RidgeClassifier RidgeClassifierCV LinearDiscriminantAnalysis""",
@@ -28,6 +28,9 @@ _MODULES: dict[tuple[str, Precision], str] = {
     ("ensembles", "float64"): """
         VotingClassifier VotingRegressor StackingClassifier StackingRegressor BaggingClassifier BaggingRegressor
         CalibratedClassifierCV FrozenEstimator Pipeline""",
+    ("wrapped", "float64"): """
+        AdaBoostClassifier FixedThresholdClassifier TunedThresholdClassifierCV TransformedTargetRegressor
+        RANSACRegressor SelfTrainingClassifier""",
     ("constants", "float64"): "DummyClassifier DummyRegressor",
 }
 _WRITERS: dict[str, tuple[str, Precision]] = {
