@@ -47,6 +47,9 @@ def test_a_trusted_one_answers_from_its_own_environment_until_it_is_trusted_no_l
     assert model.predict(ROWS) == [300.0, 350.0]
     assert not {"tariff", "pricing"} & sys.modules.keys()
     package = model.package
+    with Registry.open(project / ".mainstay") as registry:
+        origin = json.loads(registry.package(registry.version("pricing:1")).read("lineage.json"))
+    assert set(origin["data"]["files"]) == {"mainstay-model.toml"}  # and not what lies about, such as .git
     assert set(archives.files_in(package.read(classes.CODE))) == {
         "data/factors.json",
         "pricing/__init__.py",

@@ -13,13 +13,12 @@ from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.blending import Ask, Parts
 from mainstay.models.package import Decision
-from mainstay.models.runtime import Model
 from mainstay.operations.blending_rows import Rows, chosen
+from mainstay.operations.loading import loaded
 from mainstay.operations.operator import admitted
 from mainstay.operations.registering import constant_answers
 from mainstay.operations.split_rules import rules_of, unseen_by
 from mainstay.operations.tables import slice_values
-from mainstay.operations.trust import trusted_types
 from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, GateResult, decide, named
@@ -74,7 +73,7 @@ class Judge:
             if not rules:
                 trouble = f"Its lineage does not say which rows the champion {ref} was trained on."
                 return Champion(ref=ref, trouble=trouble)
-            champion = Model.load(package, trusted=trusted_types(self.folder))
+            champion = loaded(self.folder, package)
             theirs = champion.signature
             keys = [label_key(label) for label in theirs.labels]
             if theirs.task != signature.task or {*keys} != {label_key(label) for label in signature.labels}:

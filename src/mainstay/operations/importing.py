@@ -56,6 +56,9 @@ class ImportedVersion(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
+_STANDS_FOR = ("manifest.json", "mainstay-model.toml")
+
+
 def import_file(
     folder: Path,
     path: Path,
@@ -208,9 +211,10 @@ def _champion(registry: Registry, name: str) -> Champion | None:
 
 
 def _source(path: Path) -> dict[str, object]:
-    """The file's name and hash; of a folder, those of all its files, for which a manifest stands where there is one."""
-    manifest = path / "manifest.json"
-    inside = [manifest] if manifest.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    """The file's name and hash; of a folder, those of all its files, or of the one that stands for them: of a class,
+    the package has the others, and there lie environments and histories beside them."""
+    stands = next((path / name for name in _STANDS_FOR if (path / name).is_file()), None)
+    inside = sorted(each for each in path.rglob("*") if each.is_file()) if stands is None else [stands]
     files = {each.relative_to(path).as_posix(): each for each in inside} if path.is_dir() else {path.name: path}
     return {
         "source": path.name,
