@@ -224,6 +224,8 @@ def test_one_logit_is_the_second_class(tmp_path):
     data = _tensor_graph(
         "Identity", [("x", TensorProto.FLOAT, ["rows", 1])], [("y", TensorProto.FLOAT, ["rows", 1])]
     ).SerializeToString()
+    with pytest.raises(CannotImport, match="--logits"):  # as a probability it would be above one, and the other below 0
+        _imported(data, tmp_path, labels=("no", "yes"))
     model = _imported(data, tmp_path, labels=("no", "yes"), logits=True)
     found = model.predict_proba([{"x": 0.0}, {"x": 3.0}, {"x": -800.0}])
     np.testing.assert_allclose(found[:, 1], [0.5, 1 / (1 + np.exp(-3.0)), 0.0], atol=1e-6)

@@ -102,6 +102,14 @@ def test_logits_become_probabilities(cancer):
     assert loaded.signature.labels == (0, 1)
 
 
+@pytest.mark.parametrize(("width", "labels"), [(1, (0, 1)), (3, (0, 1, 2))])
+def test_logits_are_no_probabilities(width, labels):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32) * 9
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(width)])
+    with pytest.raises(CannotRegister, match="logits=True"):
+        _draft(model, X=x, labels=labels)
+
+
 def test_pictures_are_tensors():
     pictures, y = load_digits(return_X_y=True)
     pictures = pictures.reshape(-1, 8, 8, 1)

@@ -178,6 +178,8 @@ class Frozen(nn.Module):
         (lambda: torch.jit.script(nn.Linear(5, 1)), {}, "before torch.jit.script"),
         (lambda: nn.Linear(4, 1), {}, "does not take the rows of X"),
         (lambda: nn.Linear(5, 3), {"labels": (0, 1, 2)}, "logits=True"),
+        (lambda: nn.Linear(5, 1), {"labels": (0, 1)}, "logits=True"),
+        (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(1)), {"labels": (0, 1, 2)}, "logits=True"),
         (lambda: nn.Linear(5, 3), {}, r"labels=\[…\]|general=True"),
         (lambda: nn.Linear(5, 3), {"labels": (0, 1)}, "3 probabilities|classes|labels"),
         (lambda: nn.Linear(5, 1).half(), {}, r"module\.float"),

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from mainstay.models.signature import Floats
 from mainstay.models.tensors import Array
 
+SLACK = 1e-3
+"""How far from one the probabilities of a row may add up: those of half precision are not exact."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -57,3 +60,12 @@ class Answers:
             whole([part.probabilities for part in parts]),
             None if first.outputs is None else outputs,
         )
+
+
+def are_probabilities(shares: Floats) -> bool:
+    """Whether numbers (n, labels) can be probabilities: none below zero, and each row adds up to one.
+
+    Those of one class alone, p, stand as (1 - p, p): they add up to one whatever p is, and are below zero where it is
+    above one.
+    """
+    return bool(np.all(shares >= -SLACK) and np.all(np.abs(shares.sum(axis=1) - 1) <= SLACK))

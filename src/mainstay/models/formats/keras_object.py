@@ -18,7 +18,7 @@ from mainstay.errors import MissingExtra
 from mainstay.models.formats import arrays, savedmodel
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told
 from mainstay.models.formats.frames import cells_of, retaken, take
-from mainstay.models.formats.objects import CannotRegister, Given, check_truth, is_a
+from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, is_a
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Feed, Spec
 from mainstay.models.formats.tensorflow.keras_models import called, gives_classes, specs_of
@@ -69,6 +69,8 @@ def draft(model: Any, given: Given) -> Imported:
 
 def _built(subject: Subject, told: Told, given: Given, rows: Cells, test: Cells) -> Any:
     source = calling.source_of(subject.model)
+    expected = subject.native(test)
+    check_probabilities(expected)
     built = build(
         estimator=subject.model,
         encoder=subject.taken.encoder,
@@ -77,6 +79,7 @@ def _built(subject: Subject, told: Told, given: Given, rows: Cells, test: Cells)
         reference=rows,
         decision=given.decision,
         native=subject.native,
+        expected=expected,
         graphs=[lambda: subject.graph(source, told)],
         kept=lambda: subject.kept(source.files()),
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from mainstay.errors import MainstayError
+from mainstay.models.answers import Answers, are_probabilities
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.package import Decision
 from mainstay.models.signature import Label
@@ -114,6 +115,19 @@ def check_own_labels(own: Sequence[Label], given: Given) -> None:
         )
     if given.general or given.logits:
         raise CannotRegister("The model says itself what it answers: leave general and logits out.")
+
+
+def check_probabilities(answers: Answers) -> None:
+    """What a model gives for its classes may be logits, or scores of its own.
+
+    Raises:
+        CannotRegister: it gives numbers that are no probabilities.
+    """
+    if answers.probabilities is not None and not are_probabilities(answers.probabilities):
+        raise CannotRegister(
+            "What the model gives for its classes are no probabilities, for they are below zero or do not add up to "
+            "one: say that they are logits with logits=True, or take its outputs as they are with general=True."
+        )
 
 
 def check_truth(y_test: Any, rows: int, labels: Sequence[Label]) -> None:

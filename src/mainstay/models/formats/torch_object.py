@@ -25,7 +25,7 @@ from mainstay.models.formats.arrays import Inputs, by_name, inputs_of
 from mainstay.models.formats.export import FEATURES, Exported
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, task_of
-from mainstay.models.formats.objects import CannotRegister, Given, check_truth, is_a
+from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, is_a
 from mainstay.models.packaging import build
 from mainstay.models.runtime import decided
 from mainstay.models.signature import Cells, Signature
@@ -35,8 +35,6 @@ NAME = "PyTorch"
 ROWS = "rows"
 EXAMPLE = 3
 """Rows that the module is traced with: more than one, so that nothing takes their number for a constant."""
-SLACK = 1e-3
-"""How far from one the probabilities of a row may add up."""
 _TAKEN = ("probabilities", "label", "value", FEATURES)
 
 
@@ -61,7 +59,8 @@ def draft(model: Any, given: Given) -> Imported:
     rows = subject.cells(given.table)
     test = rows if given.X_test is None else subject.cells(given.X_test)
     check_truth(given.y_test, len(test), signature.labels)
-    _check_probabilities(subject, test, given)
+    expected = subject.answers(test)
+    check_probabilities(expected)
     built = build(
         estimator=module,
         encoder=subject.encoder,
@@ -70,6 +69,7 @@ def draft(model: Any, given: Given) -> Imported:
         reference=rows,
         decision=given.decision,
         native=subject.answers,
+        expected=expected,
         graphs=[lambda: Exported(subject.graph, subject.precision, {})],
         only_graphs=True,
     )
@@ -366,17 +366,6 @@ def _strip(graph: onnx.ModelProto) -> None:
     for tensor in graph.graph.initializer:
         tensor.doc_string = ""
         del tensor.metadata_props[:]
-
-
-def _check_probabilities(subject: _Subject, test: Cells, given: Given) -> None:
-    if given.logits or not subject.signature.labels or subject.said.single:
-        return
-    shares = subject.answers(test.rows(slice(0, 256))).probabilities
-    if shares is not None and (np.any(shares < -SLACK) or np.any(np.abs(shares.sum(axis=1) - 1) > SLACK)):
-        raise CannotRegister(
-            "What the module gives for its classes are no probabilities, for they do not add up to one: say that they "
-            "are logits with logits=True, or take its outputs as they are with general=True."
-        )
 
 
 def _cause(error: BaseException) -> str:

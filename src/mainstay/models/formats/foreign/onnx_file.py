@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, checker
 
-from mainstay.models.answers import Answers
+from mainstay.models.answers import Answers, are_probabilities
 from mainstay.models.formats.foreign.onnx_inputs import Inputs, inputs_of
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.packing import packed
@@ -32,8 +32,6 @@ NATIVE_READER = True
 MOST = 1 << 31
 KNOWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Domains whose operators ONNX Runtime brings with it."""
-SLACK = 1e-3
-"""How far from one the probabilities of a row may add up: those of float16 are not exact."""
 
 
 def detect(path: Path, head: bytes) -> bool:
@@ -66,7 +64,7 @@ def of_bytes(content: bytes, told: Told, name: str, description: str = "ONNX") -
     graph = model.SerializeToString(deterministic=True)
     native = _native(content, inputs, said)
     built = packed(graph, signature=signature, encoder=inputs.encoder, native=native)
-    _check_probabilities(built, said)
+    check_probabilities(built)
     opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
     operators = sorted({node.op_type for node in _nodes(model.graph) if node.domain == "com.microsoft"})
     notes: tuple[str, ...] = (f"Operators: {opsets}.",)
@@ -131,16 +129,17 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from (attribute.t, *attribute.tensors)
 
 
-def _check_probabilities(built: Built, said: Said) -> None:
-    """Probabilities are none where they do not add up to one: they may be logits, or scores of their own."""
+def check_probabilities(built: Built) -> None:
+    """What a model gives for its classes may be logits, or scores of its own.
+
+    Raises:
+        CannotImport: its golden predictions are no probabilities.
+    """
     found = built.draft.package().golden.probabilities
-    if found is None or said.single:
-        return
-    table = np.asarray(found)
-    if np.any(table < -SLACK) or np.any(np.abs(table.sum(axis=1) - 1) > SLACK):
+    if found is not None and not are_probabilities(np.asarray(found)):
         raise CannotImport(
-            "What the model gives for its classes are no probabilities, for they do not add up to one: say that they "
-            "are logits (--logits), or take its outputs as they are (--general)."
+            "What the model gives for its classes are no probabilities, for they are below zero or do not add up to "
+            "one: say that they are logits (--logits), or take its outputs as they are (--general)."
         )
 
 

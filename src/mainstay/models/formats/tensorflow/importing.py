@@ -9,6 +9,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models.formats import savedmodel
+from mainstay.models.formats.foreign.onnx_file import check_probabilities
 from mainstay.models.formats.foreign.onnx_inputs import inputs_of
 from mainstay.models.formats.foreign.packing import packed
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told
@@ -58,7 +59,9 @@ def imported(
         subject = subject_of(calling.traced(model, call, specs), taken, told)
     except CannotExport as error:
         raise CannotImport(f"The model cannot be used: {error.reason}.") from error
-    return Imported(_built(subject, told, source or calling.source_of(subject.model)), described)
+    built = _built(subject, told, source or calling.source_of(subject.model))
+    check_probabilities(built)
+    return Imported(built, described)
 
 
 def _built(subject: Subject, told: Told, source: calling.Source) -> Built:
