@@ -13,7 +13,9 @@ from libraries import need
 from sklearn.datasets import load_digits
 
 import mainstay
+from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.formats.objects import CannotRegister, Given
+from mainstay.models.importing import draft_of_file
 from mainstay.models.packaging import ParityFailed
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -70,6 +72,21 @@ def test_one_logit_is_the_second_class():
     assert set(model.predict(frame)) == {"no", "yes"}
 
 
+@pytest.mark.parametrize("name", ["model.pt2", "model.onnx", "model"])
+@pytest.mark.parametrize("write", [torch.save, torch.export.save, torch.jit.save])
+def test_what_pytorch_writes_is_refused_by_name(write, name, tmp_path):
+    module, path = nn.Linear(2, 1), tmp_path / name
+    ready = {
+        torch.save: module.state_dict,
+        torch.export.save: lambda: torch.export.export(module, (torch.ones(2, 2),)),
+        torch.jit.save: lambda: torch.jit.script(module),
+    }[write]()
+    with path.open("wb") as file:
+        write(ready, file)
+    with pytest.raises(CannotImport, match="runs code"):
+        draft_of_file(path, Told())
+
+
 @pytest.mark.parametrize("flat", [True, False])
 def test_a_regression(flat):
     class Value(nn.Module):
@@ -90,6 +107,42 @@ def test_a_module_of_doubles_is_exact():
     module = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).double()
     rows = DRAW.normal(size=(40, 5))
     np.testing.assert_allclose(_model(module, X=rows).predict(rows), _asked(module, rows)[:, 0].numpy(), atol=1e-12)
+
+
+def test_a_convolution_of_doubles_is_served_in_single_precision():
+    module = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(9, 1)).double()
+    rows = DRAW.normal(size=(40, 2, 5))
+    model = _model(module, X=rows)
+    assert model.signature.tensors[0].dtype == "float64"
+    np.testing.assert_allclose(model.predict(rows), _asked(module, rows)[:, 0].numpy(), atol=1e-5)
+    assert next(module.parameters()).dtype == torch.float64
+
+
+class Optional(nn.Module):
+    def forward(self, a, b=None, *, c):
+        return {"sum": a + c if b is None else a + b + c}
+
+
+def test_arguments_are_given_by_name_and_may_be_left_out():
+    a, c = (DRAW.normal(size=(6, 3, 2)).astype(np.float32) for _ in range(2))
+    model = _model(Optional(), X={"c": c, "a": a}, general=True)
+    assert model.signature.names == ("a", "c")
+    found = model.predict({"a": a, "c": c})
+    np.testing.assert_allclose([each["sum"] for each in found], a + c, atol=1e-6)
+    with pytest.raises(CannotRegister, match="leaves out 'c'"):
+        _built(Optional(), X={"a": a}, general=True)
+    with pytest.raises(CannotRegister, match="no argument 'd'"):
+        _built(Optional(), X={"a": a, "d": c}, general=True)
+
+
+class Echo(nn.Module):
+    def forward(self, output):
+        return output * 2
+
+
+def test_an_input_is_not_called_as_an_answer():
+    with pytest.raises(CannotRegister, match="called 'output'"):
+        _built(Echo(), X=np.ones((4, 2, 3), dtype=np.float32), general=True)
 
 
 class Both(nn.Module):
@@ -182,6 +235,8 @@ class Frozen(nn.Module):
         (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(1)), {"labels": (0, 1, 2)}, "logits=True"),
         (lambda: nn.Linear(5, 3), {}, r"labels=\[…\]|general=True"),
         (lambda: nn.Linear(5, 3), {"labels": (0, 1)}, "3 probabilities|classes|labels"),
+        (lambda: torch.export.export(nn.Linear(5, 1), (torch.ones(2, 5),)), {}, r"before torch\.export"),
+        (lambda: nn.BatchNorm1d(5, track_running_stats=False), {"general": True}, "one at a time"),
         (lambda: nn.Linear(5, 1).half(), {}, r"module\.float"),
         (lambda: nn.LSTM(5, 2), {}, "no tensor with a value a row"),
     ],

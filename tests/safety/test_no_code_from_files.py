@@ -12,7 +12,7 @@ import mainstay
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.formats import skops
-from mainstay.models.formats.foreign.protocol import Told
+from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.importing import draft_of_file
 from mainstay.models.package import Draft, ModelSpec, encoded
 from mainstay.models.runtime import Model
@@ -52,6 +52,33 @@ def test_a_file_of_code_is_refused_under_any_name(kind, name, tmp_path, marker):
     path = tmp_path / name
     path.write_bytes(CODE[kind](marker))
     _refused(path, marker)
+
+
+@pytest.mark.parametrize("name", DISGUISED)
+@pytest.mark.parametrize("kind", ["a pickle", "a torch archive", "an exported program"])
+def test_code_is_told_by_its_bytes(kind, name, tmp_path, marker):
+    path = tmp_path / name
+    path.write_bytes(CODE[kind](marker))
+    with pytest.raises(CannotImport, match=r"runs code when it is loaded.*mainstay\.register"):
+        draft_of_file(path, Told())
+    assert not marker.exists()
+
+
+def test_what_pytorch_writes_first_is_told_by_its_filling(tmp_path):
+    """The first entry of a `.pt2` is a weight of any name: PyTorch fills up each header with an extra field."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"PK\x03\x04" + bytes(22) + (4).to_bytes(2, "little") + b"\x05\x00" + b"a/w0" + b"FB\x01\x00Z")
+    with pytest.raises(CannotImport, match="runs code"):
+        draft_of_file(path, Told())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "model", "model.ckpt"])
+def test_weights_alone_are_no_model(name, tmp_path):
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path = tmp_path / name
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CannotImport, match="weights without the model"):
+        draft_of_file(path, Told())
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model.ubj"])

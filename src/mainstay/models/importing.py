@@ -14,6 +14,7 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
+from mainstay.models.formats.foreign.refused import check_readable
 
 _HERE = "mainstay.models.formats.foreign"
 MODULES = (
@@ -34,7 +35,6 @@ WITHIN = 600.0
 """Seconds in which a file has to be read and proven."""
 _SAID = ("columns", "labels", "nullable", "target", "general", "logits")
 """What a native reader uses of what is told."""
-_CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".sav")
 
 
 def formats() -> list[Format]:
@@ -50,15 +50,11 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise CannotImport(f"There is no file or folder {path}.")
-    if path.suffix.lower() in _CODE:
-        raise CannotImport(
-            f"{path.name} runs code when it is loaded, whoever wrote it: load it where you trust it, and register the "
-            "model from there with mainstay.register, or export it as ONNX."
-        )
     head = b""
     if path.is_file():
         with path.open("rb") as file:
             head = file.read(_HEAD)
+    check_readable(path, head)
     for module in formats():
         if module.detect(path, head):
             return module

@@ -6,12 +6,13 @@ There is no other form to serve them in: what PyTorch itself writes to a file is
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ import onnx
 from mainstay.errors import MissingExtra
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import Encoder
-from mainstay.models.formats.arrays import Inputs, by_name, inputs_of
+from mainstay.models.formats.arrays import Inputs, Precision, by_name, inputs_of
 from mainstay.models.formats.export import FEATURES, Exported
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, task_of
@@ -35,11 +36,10 @@ NAME = "PyTorch"
 ROWS = "rows"
 EXAMPLE = 3
 """Rows that the module is traced with: more than one, so that nothing takes their number for a constant."""
-_TAKEN = ("probabilities", "label", "value", FEATURES)
 
 
 def recognizes(model: Any) -> bool:
-    return is_a(model, "Module", "torch")
+    return is_a(model, "Module", "torch") or is_a(model, "ExportedProgram", "torch")
 
 
 def draft(model: Any, given: Given) -> Imported:
@@ -70,7 +70,7 @@ def draft(model: Any, given: Given) -> Imported:
         decision=given.decision,
         native=subject.answers,
         expected=expected,
-        graphs=[lambda: Exported(subject.graph, subject.precision, {})],
+        graphs=[lambda: subject.exported(single=False), *_in_single(subject)],
         only_graphs=True,
     )
     trained = "It was in training mode, and is served as eval() has it: without dropout, with the averages of norms."
@@ -81,20 +81,28 @@ def draft(model: Any, given: Given) -> Imported:
 class _Subject:
     """A module, how it is asked, and its graph."""
 
-    module: Any
     inputs: Inputs
-    names: tuple[str, ...]
+    call: _Call
     dtype: np.dtype[Any]
     """Of the module's own numbers."""
     encoder: Encoder | None
     said: Said
     signature: Signature
-    graph: bytes
+    graph: onnx.ModelProto
+    told: Told
+    arrays: Mapping[str, Array]
+    """A few rows, by the names of the graph's inputs."""
+    outputs: tuple[str, ...]
     given: Given
 
-    @property
-    def precision(self) -> Any:
-        return "float64" if self.dtype == np.float64 else "float32"
+    def exported(self, *, single: bool) -> Exported:
+        """The graph; `single`: of a copy that computes in float32. Raises CannotRegister, CannotImport."""
+        graph = self.graph
+        if single:
+            copied = _Call(copy.deepcopy(self.call.module).float(), self.call.names, self.call.by_keyword)
+            graph = _exported(copied, self.arrays, self.outputs, self.inputs, single=True)
+            outputs_of(graph, self.told)
+        return Exported(graph.SerializeToString(deterministic=True), _precision(self.dtype), {})
 
     def cells(self, rows: Any) -> Cells:
         return self.inputs.cells(_own(rows, self.dtype), self.signature)
@@ -104,22 +112,23 @@ class _Subject:
         if self.encoder is not None:
             arrays = [cells.numbers.astype(self.dtype)]
         else:
-            arrays = [cells.tensors[name] for name in self.names]
-        found = [array.numpy() for array in _outputs(self.module, arrays).values()]
+            arrays = [cells.tensors[name] for name in self.call.names]
+        found = [array.numpy() for array in _outputs(self.call, arrays).values()]
         return decided(self.said.read(found, len(cells)), self.given.decision)
 
 
 def _subject(module: Any, given: Given) -> _Subject:
     dtype = _dtype(module)
     X = _own(given.table, dtype)
-    names = _names(module, X, given)
-    inputs = inputs_of(X, names, given.shapes or None, given.images)
-    encoder = inputs.encoder("float64" if dtype == np.float64 else "float32")
-    arrays = _first(X, names, inputs, dtype)
-    outputs = _outputs(module, list(arrays.values()))
+    call = _call(module, X, given)
+    inputs = inputs_of(X, call.names, given.shapes or None, given.images)
+    encoder = inputs.encoder(_precision(dtype))
+    arrays = _first(X, call.names, inputs, dtype)
+    outputs = tuple(_outputs(call, list(arrays.values())))
     if encoder is not None:
         arrays = {FEATURES: next(iter(arrays.values()))}
-    graph = _exported(module, arrays, tuple(outputs), inputs)
+    _check_names(arrays, outputs, general=given.general)
+    graph = _exported(call, arrays, outputs, inputs)
     told = Told(labels=tuple(map(str, given.labels)), target=given.target, general=given.general, logits=given.logits)
     try:
         said = outputs_of(graph, told)
@@ -134,17 +143,16 @@ def _subject(module: Any, given: Given) -> _Subject:
         labels=tuple(label.item() if isinstance(label, np.generic) else label for label in labels),
         outputs=said.outputs,
     ).checked()
-    return _Subject(
-        module,
-        inputs,
-        tuple(names),
-        dtype,
-        encoder,
-        said,
-        signature,
-        graph.SerializeToString(deterministic=True),
-        given,
-    )
+    return _Subject(inputs, call, dtype, encoder, said, signature, graph, told, arrays, outputs, given)
+
+
+def _in_single(subject: _Subject) -> list[Callable[[], Exported]]:
+    """For a module of doubles another graph, in float32: ONNX Runtime has no convolutions of doubles, among others."""
+    return [lambda: subject.exported(single=True)] if subject.dtype == np.float64 else []
+
+
+def _precision(dtype: np.dtype[Any]) -> Precision:
+    return "float64" if dtype == np.float64 else "float32"
 
 
 def _spelled(sentence: str) -> str:
@@ -158,6 +166,11 @@ def _spelled(sentence: str) -> str:
 
 
 def _check(module: Any) -> None:
+    if is_a(module, "ExportedProgram", "torch"):
+        raise CannotRegister(
+            "An exported program may be frozen to the rows that it was traced with: give the module itself, before "
+            "torch.export."
+        )
     try:
         import onnxscript  # noqa: F401, PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -198,28 +211,48 @@ def _own(rows: Any, dtype: np.dtype[Any]) -> Any:
     return rows
 
 
-def _names(module: Any, X: Any, given: Given) -> list[str]:
-    """The module's inputs, by the names of the arguments of its forward."""
+@dataclass(frozen=True)
+class _Call:
+    """How a module is given its inputs."""
+
+    module: Any
+    names: tuple[str, ...]
+    """Arguments of its forward."""
+    by_keyword: bool
+
+    def __call__(self, tensors: Sequence[Any]) -> dict[str, Any]:
+        """Its outputs, by name."""
+        if self.by_keyword:
+            return _named(self.module(**dict(zip(self.names, tensors, strict=True))))
+        return _named(self.module(*tensors))
+
+
+def _call(module: Any, X: Any, given: Given) -> _Call:
+    """The module's inputs: those of a mapping by the names of forward's arguments, others by their places."""
     if given.columns and isinstance(X, np.ndarray):
         raise CannotRegister("columns are told by X for a module: give it as a DataFrame with these names.")
-    own: list[str] = []
-    for name, parameter in inspect.signature(module.forward).parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            break
-        if parameter.kind is not parameter.VAR_KEYWORD:
-            own.append(name)
+    parameters = inspect.signature(module.forward).parameters.values()
+    own = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    places = [each.name for each in own if each.kind is not each.KEYWORD_ONLY]
     if isinstance(X, Mapping):
-        if unknown := [name for name in X if name not in own]:
-            raise CannotRegister(f"forward has no argument {unknown[0]!r}: it takes {', '.join(own)}.")
-        names = [name for name in own if name in X]
-        if names != own[: len(names)]:
-            raise CannotRegister(f"X leaves out {own[0]!r}: give the arguments of forward from the first on.")
-    else:
-        count = len(X) if isinstance(X, list) and X and isinstance(X[0], np.ndarray) else 1
-        names = [*own[:count], *(f"input_{at}" for at in range(len(own), count))]
-    if clash := [name for name in names if name in _TAKEN]:
-        raise CannotRegister(f"An argument of forward is called {clash[0]!r}, as an answer is here: rename it.")
-    return names
+        known = [each.name for each in own]
+        if unknown := [name for name in X if name not in known]:
+            raise CannotRegister(f"forward has no argument {unknown[0]!r}: it takes {', '.join(known)}.")
+        if lost := [each.name for each in own if each.default is each.empty and each.name not in X]:
+            raise CannotRegister(f"X leaves out {lost[0]!r}, which forward cannot do without: give it too.")
+        return _Call(module, tuple(name for name in known if name in X), by_keyword=True)
+    count = len(X) if isinstance(X, list) and X and isinstance(X[0], np.ndarray) else 1
+    names = (*places[:count], *(f"input_{at}" for at in range(len(places), count)))
+    return _Call(module, names, by_keyword=False)
+
+
+def _check_names(inputs: Iterable[str], outputs: Sequence[str], *, general: bool) -> None:
+    """A graph has one name for one thing. Raises CannotRegister where an input is called as an answer is."""
+    answers = outputs if general else ("probabilities", "label", "value", *outputs)
+    if clash := [name for name in inputs if name in answers]:
+        raise CannotRegister(
+            f"An argument of forward is called {clash[0]!r}, as an answer is here: rename it, or wrap the module."
+        )
 
 
 def _first(X: Any, names: Sequence[str], inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, Array]:
@@ -248,7 +281,7 @@ def _in_eval(module: Any) -> Iterator[None]:
             each.training = mode
 
 
-def _outputs(module: Any, arrays: Sequence[Array]) -> dict[str, Any]:
+def _outputs(call: _Call, arrays: Sequence[Array]) -> dict[str, Any]:
     """The module's answers by name.
 
     Raises:
@@ -257,15 +290,14 @@ def _outputs(module: Any, arrays: Sequence[Array]) -> dict[str, Any]:
     import torch  # noqa: PLC0415 - an extra
 
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-    with _in_eval(module):
+    with _in_eval(call.module):
         try:
-            found = module(*tensors)
+            named = call(tensors)
         except Exception as error:  # whatever a person's own module raises
             raise CannotRegister(
                 f"The module does not take the rows of X ({type(error).__name__}: {_first_line(error)}): give them as "
                 "it was trained on, without batches."
             ) from error
-    named = _named(found)
     rows = len(arrays[0])
     for name, tensor in named.items():
         if not is_a(tensor, "Tensor", "torch") or tensor.ndim == 0 or tensor.shape[0] != rows:
@@ -284,8 +316,10 @@ def _named(found: Any) -> dict[str, Any]:
     return {"output": found}
 
 
-def _exported(module: Any, arrays: Mapping[str, Array], outputs: Sequence[str], inputs: Inputs) -> onnx.ModelProto:
-    """The module as ONNX, the same bytes for the same module.
+def _exported(
+    call: _Call, arrays: Mapping[str, Array], outputs: Sequence[str], inputs: Inputs, *, single: bool = False
+) -> onnx.ModelProto:
+    """The module as ONNX, the same bytes for the same module; `single`: which takes and gives doubles all the same.
 
     Raises:
         CannotRegister: torch.export cannot follow it, or ONNX has no such operator.
@@ -297,13 +331,17 @@ def _exported(module: Any, arrays: Mapping[str, Array], outputs: Sequence[str], 
 
         def __init__(self) -> None:
             super().__init__()
-            self.own = module
+            self.own = call.module
 
         def forward(self, *given: Any) -> tuple[Any, ...]:
-            return tuple(_named(self.own(*given)).values())
+            if not single:
+                return tuple(call(given).values())
+            narrow = [each.float() if each.dtype == torch.float64 else each for each in given]
+            found = call(narrow).values()
+            return tuple(each.double() if each.dtype == torch.float32 else each for each in found)
 
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values())
-    with _in_eval(module), _quiet():
+    with _in_eval(call.module), _quiet():
         try:
             program: Any = torch.onnx.export(
                 Flat().eval(),
