@@ -18,8 +18,9 @@ from mainstay.models.signature import Label
 from mainstay.models.tensors import Image
 
 _HERE = "mainstay.models.formats"
-MODULES = ("booster_object", "onnx_object", "torch_object", "keras_object", "sklearn_object")
-"""In the order in which they are asked whether an object is theirs; scikit-learn's interface is the most general."""
+MODULES = ("booster_object", "onnx_object", "keras_object", "torch_object", "sklearn_object")
+"""In the order in which they are asked whether an object is theirs. A Keras model on the backend torch is a module of
+PyTorch too; scikit-learn's interface is the most general."""
 
 
 class CannotRegister(MainstayError):
