@@ -18,7 +18,7 @@ import onnxruntime
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.package import Package
-from mainstay.models.signature import Cells, Signature
+from mainstay.models.signature import Cells, InputError, Signature
 
 FEATURES = "features"
 ROUNDING = ["MatMulScaleFusion"]
@@ -81,7 +81,14 @@ class OnnxRunner:
 
     def run(self, cells: Cells, features: Any | None) -> Answers:
         feeds = self._feeds(cells, features)
-        found = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        try:
+            answered = self._session.run(self._outputs, feeds)
+        except Exception as error:  # as above
+            if not cells.tensors:
+                raise
+            # Whether the values of a tensor suit a graph (ids of words, lengths) is for the graph alone to say.
+            raise InputError(f"The model does not take these rows: {said(error)}.") from error
+        found = dict(zip(self._outputs, answered, strict=True))
         if self._signature.outputs:
             return Answers(outputs=self._checked(found, len(cells)))
         values, labels, probabilities = found.get("value"), found.get("label"), found.get("probabilities")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from mainstay.models.packaging import Built
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Label, Task
 from mainstay.models.tensors import Image
+
+_AUTOMATIC = re.compile(r"(?:Column_|feature_|column_|f|x)?\d+")
+"""Names that a library makes up for columns that have none."""
 
 
 class CannotImport(MainstayError):
@@ -49,8 +53,14 @@ class Told:
         """Names for `width` inputs: those told, else the file's own, else x0 to xN.
 
         Raises:
-            CannotImport: another number of names was told, or one stands twice.
+            CannotImport: another number of names was told, or one stands twice, or the file has other names.
         """
+        given = tuple(name for name in own if not _AUTOMATIC.fullmatch(name))
+        if self.columns and len(given) == len(own) == len(self.columns) and given != self.columns:
+            raise CannotImport(
+                f"The file names its inputs itself, {', '.join(map(repr, given))}: leave --columns out, or give these, "
+                "in their order."
+            )
         names = self.columns or tuple(own) or tuple(f"x{index}" for index in range(width))
         if len(names) != width:
             raise CannotImport(f"The model takes {width} inputs, and {len(names)} names are given: name each of them.")
@@ -68,6 +78,15 @@ class Told:
             return tuple(own)
         if len(self.labels) != len(own):
             raise CannotImport(f"The model has {len(own)} classes, and {len(self.labels)} labels are given.")
+        if any(isinstance(label, str) for label in own) and list(map(str, own)) != list(self.labels):
+            raise CannotImport(
+                f"The model names its classes itself, {', '.join(map(repr, own))}: leave --labels out, or give these "
+                "in their order."
+            )
+        if sorted(map(str, own)) == sorted(self.labels) and list(map(str, own)) != list(self.labels):
+            raise CannotImport(
+                f"The model's classes are {', '.join(map(repr, own))}, in this order: give their names in it."
+            )
         # Numbers told on a command line are numbers where the file has numbers.
         spelled = {str(label): label for label in own}
         if all(label in spelled for label in self.labels) and list(map(str, own)) == list(self.labels):
