@@ -82,6 +82,11 @@ def rules_of_version(folder: Path, ref: str) -> Any:
         return rules_of(registry.package(registry.version(ref)))
 
 
+def ensembled_rows(folder: Path) -> int:
+    table = read(project_of(folder).data, folder)
+    return int(held_out(rules_of_version(folder, "loans:1")[0], table).sum())
+
+
 def test_given_weights_stand_in_the_lineage_and_a_gate_may_say_no(two_versions: Path) -> None:
     done = mainstay.ensemble(
         "blend", of=BOTH, method="weights", weights=[3, 1], gates=["roc_auc >= 0.999"], folder=two_versions
@@ -131,6 +136,20 @@ def test_a_blend_of_a_fitted_blend_does_not_see_the_rows_again(two_versions: Pat
 def test_rows_of_the_file_that_a_part_was_trained_on_are_not_taken_for_new(two_versions: Path) -> None:
     done = mainstay.ensemble("blend", of=BOTH, evaluate=two_versions / "loans.csv", folder=two_versions)
     assert done.rows == mainstay.ensemble("other", of=BOTH, folder=two_versions).rows < 100
+    assert f"{400 - done.rows} of its 400 rows were trained on, and are left out" in done.notes[0]
+    # What a part has seen, its blend has seen, and so has a copy of it.
+    export(two_versions, "blend:1", kind="native", output=two_versions / "out")
+    import_file(two_versions, two_versions / "out", name="copy")
+    for part in ("blend:1", "copy:1"):
+        deep = mainstay.ensemble("deep", of=[part, "loans:2"], evaluate=two_versions / "loans.csv", folder=two_versions)
+        assert deep.rows == done.rows
+        assert f"that {part} and loans:2 held out" in deep.notes[0]
+
+
+def test_many_rows_that_judge_are_not_called_few(two_versions: Path) -> None:
+    done = mainstay.ensemble("blend", of=BOTH, evaluate=fresh(two_versions), folder=two_versions)
+    assert done.rows == 300
+    assert not any("Only" in note for note in done.notes)
 
 
 def test_a_training_is_compared_with_a_blend_that_is_deployed(two_versions: Path) -> None:
@@ -198,6 +217,7 @@ def test_a_blend_travels_as_a_folder_whatever_it_is_made_of(two_versions: Path) 
     ("words", "said"),
     [
         ({"of": ["loans:1"]}, "two parts or more"),
+        ({"of": ["loans:1", "loans:2", "loans@champion"]}, "loans:1 is named 2 times"),
         ({"of": ["loans:1", "loans:9"]}, "loans:9"),
         ({"method": "wieghts"}, "Did you mean 'weights'"),
         ({"weights": [1, 2]}, "Weights belong to --method weights"),
@@ -223,7 +243,9 @@ def test_wrong_words_register_nothing(two_versions: Path, words: dict[str, Any],
 
 
 def test_a_threshold_of_its_own_and_one_that_the_parts_share(two_versions: Path) -> None:
-    shared = mainstay.ensemble("one", of=["loans:1", "loans:1"], folder=two_versions)
+    export(two_versions, "loans:1", kind="native", output=two_versions / "out")
+    import_file(two_versions, two_versions / "out", name="same")
+    shared = mainstay.ensemble("one", of=["loans:1", "same:1"], folder=two_versions)
     part, blend = (mainstay.load(ref, folder=two_versions) for ref in ("loans:1", "one"))
     assert shared.threshold is not None and blend.spec.decision == part.spec.decision
     rows = frame_of(fresh(two_versions)).drop(columns="class")
@@ -249,7 +271,11 @@ def test_parts_are_loaded_only_where_the_operator_lets_them_be(
 
 def test_the_command_says_what_came_of_it(in_project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["ensemble", "blend", "--of", *BOTH]) == 0
-    assert "blend:1: mean of 2 parts, 3 inputs, one ONNX graph." in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "blend:1: mean of 2 parts, 3 inputs, one ONNX graph." in out
+    rows = ensembled_rows(in_project)
+    assert f"Judged on {rows} rows that no part was trained on." in out
+    assert f"Note: Only {rows} rows judged it" in out
     assert run(["ensemble", "blend", "--of", *BOTH, "--gate", "roc_auc >= 1.5", "--json"]) == 1
     assert json.loads(capfd.readouterr().out)["gates"][0]["passed"] is False
     assert run(["ensemble", "blend", "--of", "loans:1", "--of", "loans:2", "loans:1"]) == 2

@@ -12,7 +12,7 @@ import numpy as np
 from mainstay.errors import MainstayError
 from mainstay.models.package import Package
 from mainstay.models.signature import Signature
-from mainstay.operations.split_rules import every_rule, files_of, rules_of, unseen_by
+from mainstay.operations.split_rules import every_rule, left_of, origin_of, rules_of, unseen_by
 from mainstay.operations.tables import table_of, truth_for
 from mainstay.project import FILE, load
 from mainstay.training.reading import read
@@ -61,22 +61,11 @@ def _given(
 ) -> tuple[Rows | None, str]:
     tokens = dict.fromkeys(token for _, part in parts for token in part.signature.missing_tokens)
     table, slices = table_of(folder, data.absolute(), missing=tuple(tokens) or _TOKENS)
-    hashes = frozenset(table.provenance.files.values())
-    trained = [(name, part) for name, part in parts if hashes & files_of(part)]
-    for name, part in trained:
-        if not rules_of(part):
-            raise MainstayError(
-                f"{name} was made with {data.name}, and its lineage does not say which of its rows it has seen: give "
-                "others with --evaluate."
-            )
-    rules = [rule for _, part in trained for rule in rules_of(part)]
-    kept = table.rows(np.flatnonzero(unseen_by(rules, table)))
+    left = left_of([origin_of(name, part) for name, part in parts], table, data.name)
+    kept = table.rows(np.flatnonzero(left.mask))
     if not len(kept):
         raise MainstayError(f"No row of {data.name} is left to judge by: give others with --evaluate.")
-    note = f"Judged on rows of {data.name}, as one that no part was trained on."
-    if trained:
-        names = " and ".join(dict.fromkeys(name for name, _ in trained))
-        note = f"Judged on the rows of {data.name} that {names} held out in training."
+    note = left.told(data.name) or f"Judged on rows of {data.name}, as one that no part was trained on."
     return Rows(kept, _truth(kept, signature, data.name), _present(slices, kept), note), ""
 
 

@@ -24,6 +24,7 @@ from mainstay.operations.operator import admitted
 from mainstay.operations.recording import Recorded, Verdict, page_of, plain, record
 from mainstay.operations.registries import opened
 from mainstay.operations.shrinking import TECHNIQUES, Shrinking, Technique
+from mainstay.operations.split_rules import files_of
 from mainstay.operations.telling import subscribe
 from mainstay.operations.unseen import Told, Unseen, of_arrays, of_file, of_project
 from mainstay.operations.watching import Silent, Watcher
@@ -55,6 +56,7 @@ class CompressedVersion(msgspec.Struct, frozen=True, kw_only=True):
     compression: Compression
     metrics: dict[str, dict[str, Any]]
     gates: list[GateResult]
+    notes: list[str]
     content_id: str
     report: str
 
@@ -261,6 +263,7 @@ def _registered(folder: Path, registry: Registry, version: Version, judged: _Jud
         built=judged.built,
         evaluation=evaluation,
         gates=decide(unseen.gates, evaluation, champion=unseen.defend(registry, judged.model, original, evaluation)),
+        notes=unseen.notes,
         documents={files.COMPRESSION: encoded(told)},
     )
     origin = lineage_of(
@@ -268,8 +271,10 @@ def _registered(folder: Path, registry: Registry, version: Version, judged: _Jud
         command="mainstay compress",
         data=dict(unseen.data),
         seed=unseen.seed,
-        split=dict(unseen.split),
+        split=msgspec.to_builtins(unseen.rules[0]) if len(unseen.rules) == 1 else None,
+        splits=[msgspec.to_builtins(rule) for rule in unseen.rules] if len(unseen.rules) > 1 else (),
         parts=(Part(version=version.ref, content_id=version.content_id),),
+        seen=files_of(work.package),
     )
     page = page_of(name, verdict, origin)
     assert page is not None  # it was evaluated
@@ -291,6 +296,7 @@ def _answer(
         compression=judged.told,
         metrics={} if evaluation is None else plain(evaluation.metrics),
         gates=[] if verdict is None else list(verdict.gates),
+        notes=list(judged.work.unseen.notes),
         content_id="" if done is None else done.version.content_id,
         report="" if done is None or done.report is None else str(done.report),
     )

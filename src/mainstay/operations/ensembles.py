@@ -27,7 +27,7 @@ from mainstay.operations.lineage import lineage_of
 from mainstay.operations.operator import admitted
 from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registries import opened
-from mainstay.operations.split_rules import every_rule, halving
+from mainstay.operations.split_rules import every_rule, files_of, halving
 from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.refs import model_name
@@ -37,6 +37,9 @@ from mainstay.training.gates import GateResult, parse
 from mainstay.training.splitting import SplitRule, held_out
 from mainstay.training.values import cells_of
 from mainstay.training.weighing import TooFewRows, fitted
+
+FEW = 200
+"""Fewer rows than this judge a blend loosely."""
 
 
 class BlendedPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +120,7 @@ def ensemble(
         parse(text)
     trust = (*trusted_types(folder), *trusted)
     with opened(folder, create=False) as registry:
+        _check_once([registry.version(ref).ref for ref in of])
         parts = Parts([_part(folder, registry, ref, trust) for ref in of], target=target)
         _check_method(how, parts)
         conditions = [parse(text, parts.signature.judged) for text in gates]
@@ -140,6 +144,7 @@ def ensemble(
                 for part, weight in zip(parts.parts, _weights_of(learnt.combination, len(of)), strict=True)
             ],
             splits=[msgspec.to_builtins(rule) for rule in learnt.rules],
+            seen={found for part in parts.parts for found in files_of(part.package)},
         )
         page = page_of(name, verdict, origin)
         if page is not None:
@@ -195,6 +200,15 @@ def _method(method: str, weights: Sequence[float] | None, parts: int) -> Method:
     if any(not weight >= 0 or not np.isfinite(weight) for weight in weights) or not sum(weights) > 0:
         raise CannotBlend(f"Weights are numbers from 0 on, not all of them 0, and these are {list(weights)}.")
     return found
+
+
+def _check_once(refs: Sequence[str]) -> None:
+    for ref in refs:
+        if refs.count(ref) > 1:
+            raise CannotBlend(
+                f"{ref} is named {refs.count(ref)} times, and a part counts once: leave it out, or give it a larger "
+                "weight with --method weights --weights."
+            )
 
 
 def _part(folder: Path, registry: Registry, ref: str, trusted: Sequence[str]) -> Part:
@@ -314,6 +328,11 @@ def _judged(
         notes.append(
             f"{_LEARNT[learnt.combination.method]} fitted on {learnt.fitted} such rows, and it was judged on "
             f"{len(rows.y)} others."
+        )
+    if len(rows.y) < FEW:
+        notes.append(
+            f"Only {len(rows.y)} rows judged it, which tell little: look at the intervals, or bring more with "
+            "--evaluate DATA."
         )
     evaluation, beside, gates = judge.judged(truth, rows)
     return Verdict(description, built, evaluation, gates, notes), beside

@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from mainstay.errors import MainstayError
+from mainstay.errors import CheckFailed, MainstayError
+from mainstay.models import package as files
+from mainstay.models.formats.foreign.native_folder import ORIGIN
 from mainstay.models.formats.foreign.protocol import Imported, Told
 from mainstay.models.importing import check_apart, draft_of_file, format_of
 from mainstay.models.package import Decision
@@ -21,9 +24,11 @@ from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
 from mainstay.operations.registries import opened
+from mainstay.operations.split_rules import Origin, files_in, left_of, rules_in
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
+from mainstay.operations.unseen import LEAST
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.serving.uv import resolve
@@ -31,6 +36,7 @@ from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, GateResult, decide, named, parse
 from mainstay.training.values import cells_of
 
+_ORIGIN = ORIGIN[files.LINEAGE]
 _UNJUDGED = (
     "It was not evaluated, so it has passed no gate: import it with --evaluate DATA --target COLUMN, or deploy it with "
     "--override and a reason."
@@ -112,7 +118,11 @@ def import_file(
     served = loaded(folder, made.draft.package())
     signature = served.signature
     conditions = [parse(text, signature.judged) for text in gates]
-    evaluation = None if data is None else _evaluated(folder, served, data, conditions, positive)
+    origin_said = _origin(made)
+    origin = Origin(path.name, rules_in(origin_said, _ORIGIN), files_in(origin_said, _ORIGIN))
+    evaluation, left = (
+        (None, "") if data is None else _evaluated(folder, served, data, conditions, positive, origin=origin)
+    )
     with opened(folder) as registry:
         subscribe(folder, registry)
         verdict = Verdict(
@@ -120,11 +130,20 @@ def import_file(
             built=made.built,
             evaluation=evaluation,
             gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
-            notes=[*made.notes, *_served_as(made), *_unjudged(evaluation)],
+            notes=[*made.notes, *_served_as(made), *_unjudged(evaluation), *([left] if left else [])],
         )
-        origin = lineage_of(folder, command="mainstay import", data=_source(path))
-        page = page_of(name, verdict, origin)
-        version = record(registry, state_of(folder), name, verdict, origin=origin, page=page).version
+        told_of = [msgspec.to_builtins(rule) for rule in origin.rules]
+        lineage = lineage_of(
+            folder,
+            command="mainstay import",
+            data=_source(path),
+            # What a version has seen it has seen wherever it goes.
+            split=told_of[0] if len(told_of) == 1 else None,
+            splits=told_of if len(told_of) > 1 else (),
+            seen=origin.files,
+        )
+        page = page_of(name, verdict, lineage)
+        version = record(registry, state_of(folder), name, verdict, origin=lineage, page=page).version
     return ImportedVersion(
         version=version.ref,
         passed=verdict.passed,
@@ -156,7 +175,17 @@ def _unjudged(evaluation: Evaluation | None) -> list[str]:
     return [_UNJUDGED]
 
 
-def _evaluated(folder: Path, model: Model, data: Path, gates: Sequence[Gate], positive: str | None) -> Evaluation:
+def _origin(made: Imported) -> dict[str, Any]:
+    """The lineage that a version's own folder brought along; empty for any other file."""
+    package = made.draft.package()
+    return package.document(_ORIGIN, dict[str, Any]) if _ORIGIN in package else {}
+
+
+def _evaluated(
+    folder: Path, model: Model, data: Path, gates: Sequence[Gate], positive: str | None, *, origin: Origin
+) -> tuple[Evaluation, str]:
+    """The evaluation on the rows that the model was not trained on, as far as its origin is known, and what is to be
+    told of those that are left out."""
     signature = model.signature
     if signature.tensors or signature.task == "general":
         raise MainstayError(
@@ -164,6 +193,14 @@ def _evaluated(folder: Path, model: Model, data: Path, gates: Sequence[Gate], po
             "and X_test from Python, or import it without --evaluate."
         )
     table, slices = table_of(folder, data.absolute(), missing=signature.missing_tokens or ("", "NA", "NaN", "null"))
+    left = left_of([origin], table, data.name)
+    rows = np.flatnonzero(left.mask)
+    if left.dropped and len(rows) < LEAST:
+        raise CheckFailed(
+            f"{origin.name} was trained on {left.dropped} of the {len(table)} rows of {data.name}, and of the "
+            f"{LEAST} that are needed to judge by {len(rows)} are left: give others with --evaluate."
+        )
+    table = table.rows(rows)
     truth = truth_for(table, signature)
     if truth is None:
         raise MainstayError(
@@ -181,7 +218,7 @@ def _evaluated(folder: Path, model: Model, data: Path, gates: Sequence[Gate], po
     columns = slice_values(table, sorted({*(s for s in slices if s in table.names), *kept}))
     found = evaluate(answers, y, signature, slices=columns, keep=kept, decision=decision)
     base = evaluate(constant_answers(signature, y), y, signature, slices=columns, keep=kept, decision=decision)
-    return msgspec.structs.replace(found, baseline=base)
+    return msgspec.structs.replace(found, baseline=base), left.told(data.name)
 
 
 def _decision(model: Model, positive: str | None) -> Decision | None:
@@ -215,8 +252,8 @@ def _source(path: Path) -> dict[str, object]:
     the package has the others, and there lie environments and histories beside them."""
     stands = next((path / name for name in _STANDS_FOR if (path / name).is_file()), None)
     inside = sorted(each for each in path.rglob("*") if each.is_file()) if stands is None else [stands]
-    files = {each.relative_to(path).as_posix(): each for each in inside} if path.is_dir() else {path.name: path}
+    read = {each.relative_to(path).as_posix(): each for each in inside} if path.is_dir() else {path.name: path}
     return {
         "source": path.name,
-        "files": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()},
+        "files": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in read.items()},
     }

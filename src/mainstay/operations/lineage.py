@@ -58,6 +58,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """The versions that this one was made from: the parts of a blend, or the one that it is a smaller form of."""
     splits: tuple[dict[str, Any], ...] = ()
     """Of a blend, in place of `split`: the rules that all hold out a row that neither it nor a part ever saw."""
+    seen: tuple[str, ...] = ()
+    """SHA-256 of the files that the versions which this one was made from were trained or chosen with."""
 
 
 def lineage_of(
@@ -71,6 +73,7 @@ def lineage_of(
     replayed: str | None = None,
     parts: Sequence[Part] = (),
     splits: Sequence[dict[str, Any]] = (),
+    seen: Iterable[str] = (),
 ) -> Lineage:
     """The origin of a version that is made here and now; what is not given is not known."""
     return Lineage(
@@ -89,6 +92,7 @@ def lineage_of(
         replayed=replayed,
         parts=tuple(parts),
         splits=tuple(splits),
+        seen=tuple(sorted(seen)),
     )
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from mainstay.errors import MainstayError
 from mainstay.models import package as files
-from mainstay.models.package import Package
+from mainstay.models.package import Package, PackageCorrupt
 from mainstay.training.splitting import SplitRule, held_out
 from mainstay.training.table import Mask, Table
 
+_KEY = re.compile(r"[0-9a-f]{1,16}")
 _MIDDLE = f"{(1 << 63) - 1:016x}"
 
 
@@ -22,27 +26,109 @@ def rules_of(package: Package) -> tuple[SplitRule, ...]:
 
     A blend has the rules of all its parts, and one of its own where it was fitted. Raises PackageCorrupt.
     """
-    if files.LINEAGE not in package:
-        return ()
-    said = package.document(files.LINEAGE, dict[str, Any])
+    return rules_in(_lineage(package), files.LINEAGE)
+
+
+def rules_in(said: Mapping[str, Any], name: str) -> tuple[SplitRule, ...]:
+    """The rules that a lineage states; it may come from anywhere. Raises PackageCorrupt: they are no rules."""
     given = said.get("splits") or ([said["split"]] if said.get("split") else [])
-    return tuple(msgspec.convert(rule, SplitRule) for rule in given)
-
-
-def split_rule(package: Package) -> SplitRule | None:
-    """The rule by which a version's training left rows out; None where its lineage does not say."""
-    if files.LINEAGE not in package:
-        return None
-    split = msgspec.json.decode(package.read(files.LINEAGE)).get("split")
-    return msgspec.convert(split, SplitRule) if split else None
+    try:
+        rules = tuple(msgspec.convert(given, list[SplitRule]))
+    except msgspec.ValidationError as error:
+        raise PackageCorrupt(f"{name!r} of the package has a split rule that cannot be understood: {error}.") from error
+    if not all(map(_sound, rules)):
+        raise PackageCorrupt(f"{name!r} of the package has a split rule that says of no row whether it was held out.")
+    return rules
 
 
 def files_of(package: Package) -> frozenset[str]:
-    """The hashes of the files that a version was made with. Raises PackageCorrupt."""
-    if files.LINEAGE not in package:
-        return frozenset()
-    data = package.document(files.LINEAGE, dict[str, Any]).get("data") or {}
-    return frozenset((data.get("files") or {}).values())
+    """The hashes of the files that a version, or one that it was made from, was trained or chosen with.
+
+    Raises PackageCorrupt.
+    """
+    return files_in(_lineage(package), files.LINEAGE)
+
+
+def files_in(said: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The hashes that a lineage states, as `files_of`; it may come from anywhere. Raises PackageCorrupt."""
+    try:
+        told = msgspec.convert(said, _Seen)
+    except msgspec.ValidationError as error:
+        raise PackageCorrupt(f"{name!r} of the package cannot be understood: {error}.") from error
+    # Of rows that a version was only judged on, its rules tell those that it was not trained on.
+    judged = told.data is not None and told.data.use == "evaluation" and bool(rules_in(said, name))
+    own = [] if told.data is None or judged else list(told.data.files.values())
+    return frozenset((*own, *told.seen))
+
+
+class _Data(msgspec.Struct):
+    files: dict[str, str] = {}
+    use: str = ""
+
+
+class _Seen(msgspec.Struct):
+    data: _Data | None = None
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the lineage of a version says of the rows that it has seen."""
+
+    name: str
+    """Of the version, as a person knows it."""
+    rules: tuple[SplitRule, ...]
+    files: frozenset[str]
+
+
+def origin_of(name: str, package: Package) -> Origin:
+    """Raises PackageCorrupt."""
+    return Origin(name, rules_of(package), files_of(package))
+
+
+@dataclass(frozen=True)
+class Left:
+    """The rows of a file that versions were not trained on."""
+
+    mask: Mask
+    """(rows,)"""
+    trained: tuple[str, ...]
+    """The versions that were trained on rows of this very file; none of the others' rules counts."""
+
+    @property
+    def dropped(self) -> int:
+        return int((~self.mask).sum())
+
+    def told(self, source: str) -> str:
+        """What was dropped, as a sentence; empty where nothing was."""
+        if not self.trained:
+            return ""
+        return (
+            f"Judged on the rows of {source} that {' and '.join(self.trained)} held out in training: {self.dropped} of "
+            f"its {len(self.mask)} rows were trained on, and are left out."
+        )
+
+
+def left_of(origins: Iterable[Origin], table: Table, source: str) -> Left:
+    """The rows of a file, by its hash, that none of these versions was trained on.
+
+    The rules of a version count where it was trained on this very file, or where its lineage has rules but does not
+    say for which files. Of another file the caller says that no version has seen it.
+
+    Raises:
+        MainstayError: a version was made with the file, and does not say which rows it has seen.
+        DataError: the table lacks a column of a rule.
+    """
+    hashes = frozenset(table.provenance.files.values())
+    trained = [each for each in origins if hashes & each.files or (each.rules and not each.files)]
+    for each in trained:
+        if not each.rules:
+            raise MainstayError(
+                f"{each.name} was made with {source}, and its lineage does not say which of its rows it has seen: give "
+                "others with --evaluate."
+            )
+    mask = unseen_by([rule for each in trained for rule in each.rules], table)
+    return Left(mask, tuple(dict.fromkeys(each.name for each in trained)))
 
 
 def unseen_by(rules: Iterable[SplitRule], table: Table) -> Mask:
@@ -82,3 +168,17 @@ def halving(
 
 def _hashable(rule: SplitRule) -> bytes:
     return msgspec.json.encode(rule, order="deterministic")
+
+
+def _lineage(package: Package) -> dict[str, Any]:
+    return package.document(files.LINEAGE, dict[str, Any]) if files.LINEAGE in package else {}
+
+
+def _sound(rule: SplitRule) -> bool:
+    """Whether a rule has all that `held_out` reads of it."""
+    if rule.kind == "time":
+        return rule.by is not None and rule.after is not None
+    cuts = list(rule.cuts.values())
+    keys = [*(cut for cut in cuts if cut), *rule.trained]
+    stated = bool(cuts) if rule.strata != "none" else bool(rule.cuts.get("all"))
+    return stated and bool(rule.columns) and all(_KEY.fullmatch(key) for key in keys)

@@ -24,7 +24,7 @@ from mainstay.operations.champions import Registered, champion
 from mainstay.operations.contenders import asked
 from mainstay.operations.preparing import Positions, prepare
 from mainstay.operations.registering import constant_answers, truth_of
-from mainstay.operations.split_rules import split_rule
+from mainstay.operations.split_rules import halving, left_of, origin_of, rules_of, unseen_by
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.watching import Watcher
 from mainstay.project import FILE
@@ -33,7 +33,8 @@ from mainstay.registry.store import Registry
 from mainstay.training.evaluation import Evaluation, evaluate
 from mainstay.training.gates import Champion, Gate, named, parse
 from mainstay.training.metrics import Scored, scored
-from mainstay.training.splitting import halved, held_out, row_keys
+from mainstay.training.splitting import SplitRule, halved, row_keys
+from mainstay.training.table import Table
 from mainstay.training.values import cells_of, target_of
 
 LEAST = 20
@@ -62,8 +63,9 @@ class Unseen:
     seed: int
     data: Mapping[str, Any]
     """Where they come from, for the lineage."""
-    split: Mapping[str, Any]
-    """The rule that holds out no row that was trained on or chosen by; empty where there is none."""
+    rules: tuple[SplitRule, ...]
+    """That all hold out no row that was trained on or chosen by; none where they are not known."""
+    notes: tuple[str, ...] = ()
 
     def scored(self, answers: Answers, rows: Positions) -> Scored:
         """Answers for these rows, beside the truth."""
@@ -118,22 +120,22 @@ def of_project(folder: Path, told: Told, *, watch: Watcher) -> Unseen:
         ProjectError, DataError, InputError, and as `prepare`.
     """
     version, choose = told.version, told.choose
-    rule = split_rule(told.package)
-    if rule is None or not (folder / FILE).exists():
+    rules = rules_of(told.package)
+    if not rules or not (folder / FILE).exists():
         raise CheckFailed(
             f"Which rows {version.ref} was not trained on is not known here: give such rows, with their true answers, "
             "with --evaluate DATA --target COLUMN."
         )
     prepared = prepare(folder, watch=watch)
     project, signature, table = prepared.project, told.model.signature, prepared.table
-    if (rule.target, signature.task) != (project.target, project.task):
+    if (signature.target, signature.task) != (project.target, project.task):
         raise CheckFailed(
-            f"{version.ref} answers {rule.target!r}, a {signature.task} task, and this project {project.target!r}, a "
-            f"{project.task} task: give rows for it with --evaluate DATA --target COLUMN."
+            f"{version.ref} answers {signature.target!r}, a {signature.task} task, and this project "
+            f"{project.target!r}, a {project.task} task: give rows for it with --evaluate DATA --target COLUMN."
         )
-    every = held_out(rule, table)
-    left = halved(rule, table) if choose else rule
-    judging = held_out(left, table) & every
+    every = unseen_by(rules, table)
+    left = _half(told, rules, table) if choose else rules
+    judging = unseen_by(left, table) & every
     _enough(int(judging.sum()), int((every & ~judging).sum()) if choose else None)
     columns = sorted({*project.slices, *named(prepared.gates)})
     held = table.rows(np.flatnonzero(every))
@@ -156,7 +158,7 @@ def of_project(folder: Path, told: Told, *, watch: Watcher) -> Unseen:
         decision=asked(Registered(told.model), prepared),
         seed=project.seed,
         data=msgspec.to_builtins(table.provenance),
-        split=msgspec.to_builtins(left),
+        rules=left,
     )
 
 
@@ -174,6 +176,8 @@ def of_file(folder: Path, told: Told, data: Path, *, target: str | None) -> Unse
         )
     conditions = tuple(parse(text, signature.judged) for text in told.gates)
     table, wanted = table_of(folder, data.absolute(), missing=signature.missing_tokens or ("", "NA", "NaN", "null"))
+    left = left_of([origin_of(told.version.ref, told.package)], table, data.name)
+    table = table.rows(np.flatnonzero(left.mask))
     truth = truth_for(table, msgspec.structs.replace(signature, target=target or signature.target))
     if truth is None:
         raise MainstayError(
@@ -190,6 +194,7 @@ def of_file(folder: Path, told: Told, data: Path, *, target: str | None) -> Unse
         gates=conditions,
         columns=slice_values(table, slices),
         data={**msgspec.to_builtins(table.provenance), "use": "evaluation"},
+        notes=(left.told(data.name),) if left.trained else (),
     )
 
 
@@ -227,6 +232,7 @@ def _given(
     gates: tuple[Gate, ...],
     columns: Mapping[str, Sequence[Any]],
     data: Mapping[str, Any],
+    notes: tuple[str, ...] = (),
 ) -> Unseen:
     signature = told.model.signature
     if signature.labels and (unknown := [value for value in truth.tolist() if value not in signature.labels]):
@@ -236,8 +242,8 @@ def _given(
     if not signature.labels:
         check_truth(truth, len(cells), ())
     _enough(int((~halves).sum()), int(halves.sum()) if told.choose else None)
-    # Of rows that were chosen by, nobody can say whether the version's own rule holds them out.
-    rule = None if told.choose else split_rule(told.package)
+    # Of rows that were chosen by, nobody can say whether the version's own rules hold them out.
+    rules = () if told.choose else rules_of(told.package)
 
     def defend(registry: Registry, made: Model, before: Evaluation, after: Evaluation) -> Champion | None:
         del made
@@ -263,8 +269,18 @@ def _given(
         decision=told.model.spec.decision,
         seed=0,
         data=data,
-        split={} if rule is None else msgspec.to_builtins(rule),
+        rules=rules,
+        notes=notes,
     )
+
+
+def _half(told: Told, rules: tuple[SplitRule, ...], table: Table) -> tuple[SplitRule, ...]:
+    """Rules that hold out about half of what these hold out together."""
+    if len(rules) == 1:
+        return (halved(rules[0], table),)
+    signature = told.model.signature
+    half = halving([told.package], target=signature.target, columns=signature.names, missing=table.missing)
+    return (*rules, half)
 
 
 @dataclass(frozen=True)

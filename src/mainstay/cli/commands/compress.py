@@ -93,6 +93,8 @@ def _draw(out: Console, done: CompressedVersion) -> None:
     table(out, ("tried", "", "found"), tried, title="Tried")
     if done.gates:
         table(out, ("gate", "passed", "found"), [(g.text, g.passed, g.reason) for g in done.gates], title="Gates")
+    for note in done.notes:
+        out.print(f"Note: {note}", markup=False)
     if not done.version:
         out.print(done.reason, markup=False)
     elif done.passed:

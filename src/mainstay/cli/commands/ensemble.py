@@ -92,6 +92,8 @@ def _draw(out: Console, done: BlendedVersion) -> None:
     out.print(
         f"{done.version}: {done.method} of {len(done.parts)} parts, {len(done.inputs)} inputs, {one}.", markup=False
     )
+    if done.rows:
+        out.print(f"Judged on {done.rows} rows that no part was trained on.", markup=False)
     if any(part.weight is not None for part in done.parts):
         table(out, ("part", "weight"), [(part.version, number(part.weight)) for part in done.parts])
     if done.metrics:
@@ -104,7 +106,7 @@ def _draw(out: Console, done: BlendedVersion) -> None:
             )
             for metric, found in done.metrics.items()
         ]
-        table(out, ("metric", done.version, *names), rows, title=f"On {done.rows} rows that no part was trained on")
+        table(out, ("metric", done.version, *names), rows, title="Beside its parts")
         table(out, ("gate", "passed", "found"), [(g.text, g.passed, g.reason) for g in done.gates], title="Gates")
     for note in done.notes:
         out.print(f"Note: {note}", markup=False)
