@@ -136,12 +136,23 @@ def test_a_file_of_categories_is_kept_as_it_is_and_takes_any_text(task, table, t
     X = table.assign(code=table["code"].astype(str))
     model = trained(X, task, y=target(table, task), cat_features=["shop", "code"])
     model.save_model(str(tmp_path / "model.cbm"))
-    made = draft_of_file(tmp_path / "model.cbm", Told(columns=("first", "second", "where", "what"), target="wanted"))
+    with pytest.raises(CannotImport, match="names its inputs itself, 'a', 'b', 'shop', 'code'"):
+        draft_of_file(tmp_path / "model.cbm", Told(columns=("first", "second", "where", "what")))
+    made = draft_of_file(tmp_path / "model.cbm", Told(columns=("a", "b", "shop", "code"), target="wanted"))
     assert made.built.format == "catboost"
     served = Model.load(made.draft.package())
     assert served.signature.target == "wanted"
-    renamed = X.set_axis(["first", "second", "where", "what"], axis=1)
-    np.testing.assert_array_equal(asked(served, renamed), native(model, X))
+    np.testing.assert_array_equal(asked(served, X), native(model, X))
+
+
+def test_a_file_without_names_takes_those_that_are_told(table, tmp_path):
+    X = table[["a", "b"]]
+    model = trained(X.to_numpy(), "regression", y=target(table, "regression"))
+    model.save_model(str(tmp_path / "model.cbm"))
+    made = draft_of_file(tmp_path / "model.cbm", Told(columns=("first", "second")))
+    renamed = X.set_axis(["first", "second"], axis=1)
+    served = Model.load(made.draft.package())
+    np.testing.assert_allclose(asked(served, renamed), native(model, X), rtol=0, atol=1e-12)
 
 
 def test_texts_are_kept_too_and_embeddings_are_refused(table, tmp_path):
