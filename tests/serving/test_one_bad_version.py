@@ -1,0 +1,53 @@
+"""A version that a protocol cannot describe leaves the others answering."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from mainstay.serving import metrics
+from mainstay.serving.app import App
+
+
+class Said(list):
+    def __call__(self, kind, message, **facts):
+        self.append(message)
+
+
+class Speaks:
+    """A protocol that one of two versions breaks."""
+
+    name, verb = "plain", "/predict"
+
+    def claims(self, path):
+        return True
+
+    def codecs(self, loaded, *, alone):
+        if loaded.model == "broken":
+            raise RuntimeError("no paths")
+        return {f"/models/{loaded.model}/predict": object()}
+
+    def takes_body(self, path):
+        return False
+
+    def other(self, method, path, body):
+        return SimpleNamespace(status=204, headers=[], body=b"")
+
+
+class Proto:
+    def response_bytes(self, status, headers, body):
+        self.status = status
+
+
+def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
+    said = Said()
+    loaded = {name: SimpleNamespace(model=name, version=f"{name}:1") for name in ("broken", "whole")}
+    follower = SimpleNamespace(serving=loaded, names=frozenset(loaded), pool=None)
+    app = App(follower, metrics.Slots(tmp_path / "0.slots"), run=tmp_path, max_body=100, log=said)
+    app._dialects = (Speaks(),)
+    proto = Proto()
+    asyncio.run(app.__rsgi__(SimpleNamespace(method="GET", path="/", headers={}), proto))
+    assert proto.status == 204
+    assert list(app._targets) == ["/models/whole/predict"]
+    assert len(said) == 1
+    assert said[0].startswith("broken:1 has no paths: RuntimeError")
