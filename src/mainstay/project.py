@@ -36,6 +36,8 @@ EVENTS = (
     "alias_removed",
     "deployed",
     "undeployed",
+    "deployed_beside",
+    "undeployed_beside",
 )
 """The kinds of events that webhooks can be told of."""
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")

@@ -48,6 +48,7 @@ def source(tmp_path: Path) -> Iterator[Registry]:
         registry.point("credit", "live", second, expecting=None, actor="ada", reason="better")
         registry.deploy(first, expecting=None, actor="ada")
         registry.deploy(failed, expecting=first, actor="ada", override=True, reason="a trial")
+        registry.deploy_beside(second, expecting=failed, actor="ada", reason="old callers")
         yield registry
 
 

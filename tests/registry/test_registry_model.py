@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import backends
-from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotDeployable
-from mainstay.registry.records import Version
+from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotBeside, NotDeployable, TakesTraffic
+from mainstay.registry.records import Beside, Version
 from mainstay.registry.store import Registry
 from mainstay.testing.drafts import draft
 
@@ -37,6 +37,8 @@ class RegistryMachine(RuleBasedStateMachine):
         self.known: dict[tuple[str, str, str, bool], Version] = {}
         self.aliases: dict[tuple[str, str], Version] = {}
         self.deployed: dict[str, Version] = {}
+        self.beside: dict[str, dict[str, Beside]] = {"credit": {}, "churn": {}}
+        self.taken: list[Beside] = []
         self.generation = 0
         self.happened = 0
 
@@ -110,12 +112,46 @@ class RegistryMachine(RuleBasedStateMachine):
             self.generation += 1
             assert generation == self.generation
         self.deployed[model] = to
+        self.beside[model].pop(to.id, None)
+        self.taken = []  # it may be what takes the traffic now
+
+    @rule(model=MODELS, data=st.data())
+    def deploy_beside(self, model: str, data: Any) -> None:
+        if model not in self.deployed:
+            return
+        to, now = self.one_of(model, data, or_none=False), self.deployed[model]
+        assert to is not None
+        if to.id == now.id or not to.passed:
+            with pytest.raises(TakesTraffic if to.passed else NotDeployable):
+                self.registry.deploy_beside(to, expecting=now, actor="ada")
+            return
+        placed = self.registry.deploy_beside(to, expecting=now, actor="ada")
+        if to.id not in self.beside[model]:
+            self.happened += 1
+            self.generation += 1
+            assert placed.generation == self.generation
+        self.beside[model][to.id] = placed
+
+    @rule(model=MODELS, data=st.data())
+    def undeploy_beside(self, model: str, data: Any) -> None:
+        for gone in self.taken:
+            with pytest.raises(NotBeside):
+                self.registry.undeploy_beside(gone, actor="eve")
+        if not self.beside[model]:
+            return
+        seen = data.draw(st.sampled_from(sorted(self.beside[model].values(), key=lambda each: each.version.number)))
+        self.happened += 1
+        self.generation += 1
+        assert self.registry.undeploy_beside(seen, actor="ada") == self.generation
+        del self.beside[model][seen.version.id]
+        self.taken = [seen]
 
     @rule(model=MODELS)
     def undeploy(self, model: str) -> None:
         if model not in self.deployed:
             return
         now = self.deployed.pop(model)
+        self.beside[model], self.taken = {}, []
         self.happened += 1
         self.generation += 1
         assert self.registry.undeploy(model, expecting=now, actor="ada") == self.generation
@@ -149,6 +185,11 @@ class RegistryMachine(RuleBasedStateMachine):
         assert {d.model: d.version.id for d in self.registry.deployments()} == {
             model: version.id for model, version in self.deployed.items()
         }
+        for deployment in self.registry.deployments():
+            found = {each.version.id: each for each in deployment.beside}
+            assert {name: each.generation for name, each in found.items()} == {
+                name: each.generation for name, each in self.beside[deployment.model].items()
+            }
         assert self.registry.generation() == self.generation
 
     @invariant()

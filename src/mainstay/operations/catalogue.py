@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,15 @@ from mainstay.models.tensors import Tensor
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
-from mainstay.registry.records import Version
+from mainstay.registry.records import Status, Version
 
 _T = TypeVar("_T")
+_STATES: Mapping[Status, str] = {
+    "deployed": "deployed",
+    "beside": "deployed beside the champion",
+    "ready": "passed its gates",
+    "failed": "failed a gate",
+}
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +32,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     passed: bool
     deployed: bool
+    """Whether it takes its model's traffic."""
+    beside: bool
+    """Whether it is served beside the one that does."""
     aliases: list[str]
     metric: str
     description: str
@@ -212,6 +221,7 @@ def _line(version: Version, aliases: list[str]) -> Listed:
         version=version.ref,
         passed=version.passed,
         deployed=version.deployed,
+        beside=version.beside,
         aliases=aliases,
         metric="" if value is None else f"{metric} {value:.4g}",
         description=summary.get("description", ""),
@@ -226,7 +236,7 @@ def _facts(version: Version, package: Package, aliases: list[str], lineage: dict
     git = lineage.get("git") or {}
     decision = package.spec.decision
     facts = {
-        "state": {"deployed": "deployed", "ready": "passed its gates", "failed": "failed a gate"}[version.status],
+        "state": _STATES[version.status],
         "aliases": ", ".join(aliases),
         "model": version.summary.get("description", ""),
         "task": package.signature.task,

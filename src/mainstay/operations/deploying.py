@@ -1,4 +1,4 @@
-"""`mainstay deploy`: makes a version the one that is served, and waits for the servers to say so."""
+"""`mainstay deploy`: has a version take the traffic, or answer beside it, and waits for the servers to say so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted, allowed_here
 from mainstay.operations.registries import opened, place_of
 from mainstay.operations.telling import subscribe
-from mainstay.registry.records import Deployment, Member, Version
+from mainstay.registry.errors import NotDeployed
+from mainstay.registry.records import Beside, Deployment, Member, Version
 from mainstay.registry.store import Registry
 from mainstay.serving.environments import Environments
 from mainstay.serving.logs import logger
@@ -28,7 +29,9 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     before: str | None
-    """What was served until now."""
+    """What took the traffic until now."""
+    beside: str | None = None
+    """What takes the traffic, where the version answers beside it."""
     generation: int
     servers: int
     """Running servers, all of which have acknowledged."""
@@ -43,13 +46,16 @@ class NotAcknowledged(MachineError):
     """A running server did not say in time that it serves the version."""
 
 
-def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, timeout: float = 60.0) -> Deployed:
+def deploy(
+    folder: Path, ref: str, *, reason: str = "", override: bool = False, beside: bool = False, timeout: float = 60.0
+) -> Deployed:
     """Deploys a version, and returns when every worker of every running server serves it.
 
     Where a server cannot bring it up, the version that was served before is deployed again; it never stopped
     answering.
 
     Args:
+        beside: leave the traffic where it is: the version answers where it is asked for by number.
         override: deploy although it failed a gate; takes a reason, and is recorded.
         timeout: seconds to wait for running servers.
 
@@ -60,6 +66,7 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
         CannotInstall, IndexAway, MissingExtra: the environment of a class cannot be built here.
         DidNotComeUp: a server could not bring it up; nothing changed.
         NotAcknowledged: a server did not answer in time; the deployment stands.
+        NotDeployed, TakesTraffic: it cannot be beside another version, for none takes the traffic, or it does itself.
         VersionNotFound and its like; DeploymentMoved: somebody else deployed meanwhile.
     """
     with opened(folder, create=False) as registry:
@@ -67,6 +74,8 @@ def deploy(folder: Path, ref: str, *, reason: str = "", override: bool = False, 
         version = registry.version(ref)
         ready_here(folder, admitted(folder, registry, version))
         before = registry.deployment(version.model)
+        if beside:
+            return put_beside(registry, version, before, reason=reason, override=override, timeout=timeout)
         return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
 
 
@@ -82,24 +91,57 @@ def ready_here(folder: Path, package: Package) -> None:
 
 
 def switch(
-    registry: Registry, version: Version, before: Deployment | None, *, reason: str, override: bool, timeout: float
+    registry: Registry,
+    version: Version,
+    before: Deployment | None,
+    *,
+    reason: str,
+    override: bool,
+    timeout: float,
+    by: str = "",
 ) -> Deployed:
-    """Deploys a version in place of what the caller saw deployed, and waits for the servers; see `deploy`."""
+    """Deploys a version in place of what the caller saw deployed, and waits for the servers; see `deploy`.
+
+    Args:
+        by: who does it; by default, whose process this is.
+    """
+    who = by or actor()
     _check_files(registry.package(version))
     deployment = registry.deploy(
         version,
         expecting=None if before is None else before.version,
-        actor=actor(),
+        actor=who,
         reason=reason,
         override=override,
     )
-    members = _acknowledged(registry, deployment, timeout)
+    members = acknowledged(registry, deployment.generation, timeout, what=f"{version.ref} is deployed")
     if troubles := {m.url: m.errors[version.model] for m in members if version.model in m.errors}:
-        _undo(registry, deployment, before, troubles)
+        _undo(registry, deployment, before, troubles, who)
     return Deployed(
         version=version.ref,
         before=None if before is None or before.version.id == version.id else before.version.ref,
         generation=deployment.generation,
+        servers=len(members),
+        urls=[member.url for member in members],
+    )
+
+
+def put_beside(
+    registry: Registry, version: Version, before: Deployment | None, *, reason: str, override: bool, timeout: float
+) -> Deployed:
+    """Deploys a version beside what the caller saw deployed, and waits for the servers; see `deploy`."""
+    _check_files(registry.package(version))
+    if before is None:
+        raise NotDeployed(version.model)
+    placed = registry.deploy_beside(version, expecting=before.version, actor=actor(), reason=reason, override=override)
+    members = acknowledged(registry, placed.generation, timeout, what=f"{version.ref} is deployed")
+    if troubles := {m.url: m.errors[version.ref] for m in members if version.ref in m.errors}:
+        _undo_beside(registry, placed, before, troubles)
+    return Deployed(
+        version=version.ref,
+        before=None,
+        beside=before.version.ref,
+        generation=placed.generation,
         servers=len(members),
         urls=[member.url for member in members],
     )
@@ -111,31 +153,52 @@ def _check_files(package: Package) -> None:
         package.read(name)
 
 
-def _acknowledged(registry: Registry, deployment: Deployment, timeout: float) -> list[Member]:
-    """The live servers, once each has followed the registry to this deployment. One that dies is not waited for."""
+def acknowledged(registry: Registry, generation: int, timeout: float, *, what: str) -> list[Member]:
+    """The live servers, once each has followed the registry to a generation. One that dies is not waited for.
+
+    Args:
+        timeout: seconds.
+        what: what this generation brought, in words.
+
+    Raises:
+        NotAcknowledged: one did not in time.
+    """
     until = time.monotonic() + timeout
     while True:
         members = registry.members()
-        behind = [member for member in members if member.generation < deployment.generation]
+        behind = [member for member in members if member.generation < generation]
         if not behind:
             return members
         if time.monotonic() >= until:
             who = ", ".join(f"{member.url} (process {member.pid})" for member in behind)
             raise NotAcknowledged(
-                f"{deployment.version.ref} is deployed, but {who} did not acknowledge it within {timeout:g} s: "
-                "look at that server's log."
+                f"{what}, but {who} did not acknowledge it within {timeout:g} s: look at that server's log."
             )
         time.sleep(POLL)
 
 
-def _undo(registry: Registry, failed: Deployment, before: Deployment | None, troubles: dict[str, str]) -> None:
-    url, trouble = next(iter(troubles.items()))
-    why = f"{failed.version.ref} did not come up on {url}: {trouble}"
+def _undo(
+    registry: Registry, failed: Deployment, before: Deployment | None, troubles: dict[str, str], who: str
+) -> None:
+    why = _told(failed.version, troubles)
     if before is None:
-        registry.undeploy(failed.model, expecting=failed.version, actor=actor(), reason=why)
+        registry.undeploy(failed.model, expecting=failed.version, actor=who, reason=why)
         raise DidNotComeUp(f"{why} Nothing is deployed for {failed.model}.")
     if before.version.id != failed.version.id:
         registry.deploy(
-            before.version, expecting=failed.version, actor=actor(), reason=why, override=not before.version.passed
+            before.version, expecting=failed.version, actor=who, reason=why, override=not before.version.passed
         )
     raise DidNotComeUp(f"{why} {before.version.ref} goes on answering.")
+
+
+def _undo_beside(registry: Registry, failed: Beside, before: Deployment, troubles: dict[str, str]) -> None:
+    """Takes a version away again, unless it was there before this was asked for."""
+    why = _told(failed.version, troubles)
+    if failed.version.ref not in before.refs:
+        registry.undeploy_beside(failed, actor=actor(), reason=why)
+    raise DidNotComeUp(f"{why} {before.version.ref} goes on answering.")
+
+
+def _told(failed: Version, troubles: dict[str, str]) -> str:
+    url, trouble = next(iter(troubles.items()))
+    return f"{failed.ref} did not come up on {url}: {trouble}"

@@ -1,4 +1,4 @@
-"""Deployments: which version of a model is served. Each change has a generation of its own, for those who follow."""
+"""Deployments: which versions of a model are served. Each change has a generation of its own, for those who follow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from mainstay.errors import MainstayError
-from mainstay.registry import events, schema, versions
-from mainstay.registry.errors import DeploymentMoved, NotDeployable
-from mainstay.registry.records import Deployment, Version
+from mainstay.registry import beside, events, schema, versions
+from mainstay.registry.errors import DeploymentMoved, NotBeside, NotDeployable, NotDeployed, TakesTraffic
+from mainstay.registry.records import Beside, Deployment, Version
 
 _D, _M, _C = schema.deployment.c, schema.model.c, schema.counter.c
 _HERE = "deployment_"
@@ -31,13 +31,7 @@ def deploy(
     Raises:
         VersionNotFound, NotDeployable, DeploymentMoved; MainstayError: an override without a reason.
     """
-    # As it is in the database, not as the caller holds it.
-    version = versions.by_id(connection, version.id, ref=version.ref)
-    overridden = override and not version.passed
-    if not version.passed and not override:
-        raise NotDeployable(version.ref)
-    if overridden and not reason.strip():
-        raise MainstayError(f"{version.ref} did not pass its gates: an override needs a reason, which is recorded.")
+    version, overridden = _deployable(connection, version, override=override, reason=reason)
     found = of_model(connection, version.model)
     _compare(version.model, found, expecting)
     if found is not None and found.version.id == version.id:
@@ -55,6 +49,7 @@ def deploy(
         connection.execute(insert(schema.deployment), {"model_id": model_id, **row})
     else:
         connection.execute(update(schema.deployment).where(_D.model_id == model_id).values(row))
+    beside.remove(connection, [version])  # what takes the traffic is not beside itself
     events.write(
         connection,
         events.DEPLOYED,
@@ -76,13 +71,16 @@ def deploy(
 
 
 def undeploy(connection: Connection, model: str, *, expecting: Version, actor: str, reason: str, at: datetime) -> int:
-    """Ends the serving of a model; the generation that brought this.
+    """Ends the serving of a model, and of what is beside; the generation that brought this.
 
     Raises:
         ModelNotFound, DeploymentMoved.
     """
     model_id = versions.model_id(connection, model)
-    _compare(model, of_model(connection, model), expecting)
+    found = of_model(connection, model)
+    _compare(model, found, expecting)
+    others = [] if found is None else [each.version for each in found.beside]
+    beside.remove(connection, others)
     connection.execute(delete(schema.deployment).where(_D.model_id == model_id))
     reached = _next_generation(connection)
     events.write(
@@ -93,6 +91,78 @@ def undeploy(connection: Connection, model: str, *, expecting: Version, actor: s
         model=model,
         version=expecting.number,
         reason=reason,
+        evidence={"generation": reached} | ({"beside": [each.number for each in others]} if others else {}),
+    )
+    return reached
+
+
+def deploy_beside(
+    connection: Connection,
+    version: Version,
+    *,
+    expecting: Version,
+    actor: str,
+    reason: str,
+    override: bool,
+    at: datetime,
+) -> Beside:
+    """Has `version` served beside `expecting`, the one that takes the traffic.
+
+    Raises:
+        NotDeployed: nothing takes the traffic. TakesTraffic: this one does.
+        VersionNotFound, NotDeployable, DeploymentMoved; MainstayError: an override without a reason.
+    """
+    version, overridden = _deployable(connection, version, override=override, reason=reason)
+    found = of_model(connection, version.model)
+    if found is None:
+        raise NotDeployed(version.model)
+    _compare(version.model, found, expecting)
+    if found.version.id == version.id:
+        raise TakesTraffic(version.ref)
+    if not version.beside:
+        reached = _next_generation(connection)
+        beside.put(connection, version, generation=reached, override=overridden, actor=actor, reason=reason, at=at)
+        events.write(
+            connection,
+            events.DEPLOYED_BESIDE,
+            at=at,
+            actor=actor,
+            model=version.model,
+            version=version.number,
+            reason=reason,
+            evidence={
+                "beside": found.version.number,
+                "generation": reached,
+                "passed": version.passed,
+                "override": overridden,
+            },
+        )
+    return next(each for each in beside.of_model(connection, version.model) if each.version.id == version.id)
+
+
+def undeploy_beside(connection: Connection, expecting: Beside, *, actor: str, reason: str, at: datetime) -> int:
+    """Ends the serving of one that is beside, if it is the one that was seen; the generation that brought this.
+
+    Raises:
+        NotBeside, TakesTraffic.
+    """
+    version = expecting.version
+    others = beside.of_model(connection, version.model)
+    if beside.generation_of(connection, version) != expecting.generation:
+        found = of_model(connection, version.model)
+        if found is not None and found.version.id == version.id:
+            raise TakesTraffic(version.ref)
+        raise NotBeside(version.ref, [each.version.ref for each in others])
+    beside.remove(connection, [version])
+    reached = _next_generation(connection)
+    events.write(
+        connection,
+        events.UNDEPLOYED_BESIDE,
+        at=at,
+        actor=actor,
+        model=version.model,
+        version=version.number,
+        reason=reason,
         evidence={"generation": reached},
     )
     return reached
@@ -100,17 +170,34 @@ def undeploy(connection: Connection, model: str, *, expecting: Version, actor: s
 
 def all_of_them(connection: Connection) -> list[Deployment]:
     """Every deployment, by the name of its model."""
-    return [_deployment(row) for row in connection.execute(_deployments().order_by(_M.name))]
+    others = beside.of_all(connection)
+    rows = connection.execute(_deployments().order_by(_M.name))
+    return [_deployment(row, others.get(row.model, ())) for row in rows]
 
 
 def of_model(connection: Connection, model: str) -> Deployment | None:
     row = connection.execute(_deployments().where(_M.name == model)).first()
-    return _deployment(row) if row is not None else None
+    return None if row is None else _deployment(row, beside.of_model(connection, model))
 
 
 def generation(connection: Connection) -> int:
     """How many times a deployment was changed."""
     return int(connection.execute(select(_C.value).where(_C.name == "generation")).scalar_one())
+
+
+def _deployable(connection: Connection, version: Version, *, override: bool, reason: str) -> tuple[Version, bool]:
+    """A version as it is in the database, not as the caller holds it, and whether its gates are overridden.
+
+    Raises:
+        VersionNotFound, NotDeployable; MainstayError: an override without a reason.
+    """
+    version = versions.by_id(connection, version.id, ref=version.ref)
+    if not version.passed and not override:
+        raise NotDeployable(version.ref)
+    overridden = override and not version.passed
+    if overridden and not reason.strip():
+        raise MainstayError(f"{version.ref} did not pass its gates: an override needs a reason, which is recorded.")
+    return version, overridden
 
 
 def _next_generation(connection: Connection) -> int:
@@ -137,11 +224,11 @@ def _deployments() -> Select[Any]:
     )
 
 
-def _deployment(row: Row[Any]) -> Deployment:
+def _deployment(row: Row[Any], others: tuple[Beside, ...]) -> Deployment:
     mine, of_version = {}, {}
     for name, value in row._mapping.items():  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
         if name.startswith(_HERE):
             mine[name.removeprefix(_HERE)] = value
         else:
             of_version[name] = value
-    return Deployment(version=Version(**of_version), **mine)
+    return Deployment(version=Version(**of_version), beside=others, **mine)

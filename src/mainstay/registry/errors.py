@@ -78,6 +78,28 @@ class DeploymentMoved(CheckFailed):
         super().__init__(f"{now}, not {expected or 'nothing'} as expected: look at it again, then retry.")
 
 
+class NotBeside(CheckFailed):
+    """The version is not, or not any more, served beside another one."""
+
+    def __init__(self, ref: str, beside: Iterable[str]) -> None:
+        self.ref, others = ref, list(beside)
+        model = ref.partition(":")[0]
+        now = f"served so are {', '.join(others)}" if others else f"no version of {model} is"
+        super().__init__(f"{ref} is not served beside another version ({now}): look at mainstay list {model} again.")
+
+
+class TakesTraffic(MainstayError):
+    """The version takes its model's traffic, so it cannot be beside it, nor be taken away alone."""
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        model = ref.partition(":")[0]
+        super().__init__(
+            f"{ref} takes the traffic of {model}: deploy another version in its place, or end the serving of all "
+            f"with mainstay undeploy {model}."
+        )
+
+
 class NotDeployable(CheckFailed):
     """The version did not pass its gates."""
 

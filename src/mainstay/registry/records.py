@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Status = Literal["deployed", "ready", "failed"]
+Status = Literal["deployed", "beside", "ready", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,9 @@ class Version:
     passed: bool
     """Whether it passed its gates."""
     deployed: bool
+    """Whether it takes its model's traffic."""
+    beside: bool = False
+    """Whether it is served beside the one that does."""
     actor: str
     created_at: datetime
     summary: dict[str, Any] = field(hash=False)
@@ -33,9 +36,11 @@ class Version:
 
     @property
     def status(self) -> Status:
-        """Deployed; ready to be; or failed its gates (and not deployed by an override)."""
+        """Deployed; served beside that one; ready to be; or failed its gates (and not served by an override)."""
         if self.deployed:
             return "deployed"
+        if self.beside:
+            return "beside"
         return "ready" if self.passed else "failed"
 
 
@@ -58,8 +63,22 @@ class Alias:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A further version that is served, and answers where it is asked for by number."""
+
+    version: Version
+    generation: int
+    """The registry's generation that brought it."""
+    override: bool
+    """Whether it is served although it had failed its gates."""
+    actor: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A model that is being served, and the version that is its stable one."""
+    """A model that is being served: the version that takes its traffic, and those beside it."""
 
     version: Version
     generation: int
@@ -69,10 +88,17 @@ class Deployment:
     actor: str
     reason: str
     since: datetime
+    beside: tuple[Beside, ...] = ()
+    """In the order of their numbers."""
 
     @property
     def model(self) -> str:
         return self.version.model
+
+    @property
+    def refs(self) -> list[str]:
+        """Every version that is served, the one that takes the traffic first."""
+        return [self.version.ref, *(each.version.ref for each in self.beside)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +129,6 @@ class Member:
     generation: int = 0
     """The newest generation that all of its workers serve."""
     errors: dict[str, str] = field(default_factory=dict, hash=False)
-    """Of models that it could not bring to this generation, by name, in words."""
+    """Why it could not bring to this generation a model, by its name, or a version beside, by "credit:2"."""
     beat_at: datetime | None = None
     """When it was last heard of; set by the registry."""

@@ -127,6 +127,20 @@ deployment = Table(
     ForeignKeyConstraint(["model_id", "version_id"], ["version.model_id", "version.id"]),
 )
 
+# Versions that are served beside the one that takes the traffic: they go with it.
+beside = Table(
+    "beside",
+    metadata,
+    Column("model_id", Id, ForeignKey("deployment.model_id"), primary_key=True),
+    Column("version_id", Id, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Utc, nullable=False),
+    ForeignKeyConstraint(["model_id", "version_id"], ["version.model_id", "version.id"]),
+)
+
 counter = Table(
     "counter",
     metadata,

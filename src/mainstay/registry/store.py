@@ -20,7 +20,7 @@ from mainstay.registry import aliases, deployments, events, garbage, members, pl
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.errors import AttestationExists
 from mainstay.registry.outbox import Outbox
-from mainstay.registry.records import Alias, Deployment, Event, Member, Version
+from mainstay.registry.records import Alias, Beside, Deployment, Event, Member, Version
 from mainstay.registry.transactions import Transactions
 
 LIVE_WITHIN = 10.0
@@ -210,7 +210,7 @@ class Registry:
         reason: str = "",
         override: bool = False,
     ) -> Deployment:
-        """Makes `version` the one that is served for its model, if `expecting` (None: nothing) is served now.
+        """Makes `version` the one that takes its model's traffic, if `expecting` (None: nothing) does now.
 
         Of the version that is served already nothing changes.
 
@@ -234,7 +234,8 @@ class Registry:
             )
 
     def undeploy(self, model: str, *, expecting: Version, actor: str, reason: str = "") -> int:
-        """Ends the serving of a model, if `expecting` is served now; the generation that brought this.
+        """Ends the serving of a model, and of what is beside, if `expecting` takes its traffic now; the generation that
+        brought this.
 
         Raises:
             ModelNotFound, DeploymentMoved.
@@ -243,6 +244,43 @@ class Registry:
             return deployments.undeploy(
                 connection, model, expecting=expecting, actor=actor, reason=reason, at=self._clock()
             )
+
+    def deploy_beside(
+        self, version: Version, *, expecting: Version, actor: str, reason: str = "", override: bool = False
+    ) -> Beside:
+        """Has `version` served beside `expecting`, if that takes its model's traffic now; it answers where it is asked
+        for by number.
+
+        Of a version that is served so already nothing changes.
+
+        Args:
+            override: serve it although it did not pass its gates; takes a reason, and is recorded with it.
+
+        Raises:
+            NotDeployed: no version of the model takes the traffic. TakesTraffic: this one does.
+            NotDeployable: it did not pass its gates.
+            DeploymentMoved: another one takes the traffic than expected.
+            VersionNotFound; MainstayError: an override without a reason.
+        """
+        with self._database.write() as connection:
+            return deployments.deploy_beside(
+                connection,
+                version,
+                expecting=expecting,
+                actor=actor,
+                reason=reason,
+                override=override,
+                at=self._clock(),
+            )
+
+    def undeploy_beside(self, expecting: Beside, *, actor: str, reason: str = "") -> int:
+        """Ends the serving of a version beside, if it is served as `expecting` says; the generation that brought this.
+
+        Raises:
+            NotBeside: it is not, or it was taken away and put there again. TakesTraffic: it takes the traffic now.
+        """
+        with self._database.write() as connection:
+            return deployments.undeploy_beside(connection, expecting, actor=actor, reason=reason, at=self._clock())
 
     def deployments(self) -> list[Deployment]:
         """What is being served, by the name of the model."""
@@ -258,6 +296,11 @@ class Registry:
         """A number that grows with every change of a deployment, and with nothing else."""
         with self._database.read() as connection:
             return deployments.generation(connection)
+
+    def mark(self) -> tuple[int, int]:
+        """What changes whenever anything does: the generation, and the id of the newest event (0: none)."""
+        with self._database.read() as connection:
+            return deployments.generation(connection), events.newest(connection)
 
     # Events
 

@@ -24,6 +24,7 @@ from mainstay.registry.refs import CHAMPION, Ref
 from mainstay.registry.transactions import as_kept
 
 _V, _M, _D, _A = schema.version.c, schema.model.c, schema.deployment.c, schema.attestation.c
+_B = schema.beside.c
 
 
 def query() -> Select[Any]:
@@ -32,9 +33,12 @@ def query() -> Select[Any]:
             *(column for column in _V if column.name != "model_id"),
             _M.name.label("model"),
             _D.version_id.is_not(None).label("deployed"),
+            _B.version_id.is_not(None).label("beside"),
         )
         .join(schema.model, _M.id == _V.model_id)
         .join(schema.deployment, _D.version_id == _V.id, isouter=True)
+        # By both: that is its primary key.
+        .join(schema.beside, (_B.model_id == _V.model_id) & (_B.version_id == _V.id), isouter=True)
     )
 
 

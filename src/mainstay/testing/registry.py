@@ -16,8 +16,10 @@ from mainstay.registry.errors import (
     DeploymentMoved,
     IncompletePackage,
     ModelNotFound,
+    NotBeside,
     NotDeployable,
     NotDeployed,
+    TakesTraffic,
     VersionNotFound,
 )
 from mainstay.registry.outbox import GIVEN_UP, Subscription
@@ -282,6 +284,85 @@ class RegistryContract:
         assert [d.model for d in registry.deployments()] == ["churn"]
         assert registry.generation() == 3
         assert kinds(registry)[2:] == ["deployed", "deployed", "undeployed"]
+
+    # Versions beside
+
+    def test_a_version_beside_is_served_and_takes_no_traffic(self, registry: Registry, clock: Clock) -> None:
+        one, two, three = (add(registry, graph=graph) for graph in "123")
+        with pytest.raises(NotDeployed):
+            registry.deploy_beside(two, expecting=one, actor="ada")
+        registry.deploy(one, expecting=None, actor="ada")
+        placed = registry.deploy_beside(three, expecting=one, actor="grace", reason="old callers")
+        assert (placed.version.ref, placed.generation, placed.override) == ("credit:3", 2, False)
+        assert (placed.actor, placed.reason, placed.since) == ("grace", "old callers", clock.now)
+        assert registry.deploy_beside(three, expecting=one, actor="eve") == placed  # nothing changed
+        registry.deploy_beside(two, expecting=one, actor="ada")
+        deployment = registry.deployment("credit")
+        assert deployment is not None
+        assert registry.deployments() == [deployment]
+        assert (deployment.generation, deployment.refs) == (1, ["credit:1", "credit:2", "credit:3"])
+        assert [registry.version(f"credit:{n}").status for n in (1, 2, 3)] == ["deployed", "beside", "beside"]
+        assert registry.version("credit@champion").ref == "credit:1"
+        assert registry.generation() == 3
+        told = registry.events()[-1]
+        assert (told.kind, told.version, told.evidence["beside"]) == ("deployed_beside", 2, 1)
+
+    def test_a_version_is_put_beside_the_expected_one_alone(self, registry: Registry) -> None:
+        one, two = add(registry, graph="1"), add(registry, graph="2")
+        failed = add(registry, graph="3", passed=False)
+        registry.deploy(one, expecting=None, actor="ada")
+        with pytest.raises(DeploymentMoved, match="credit:1 is deployed"):
+            registry.deploy_beside(two, expecting=two, actor="eve")
+        with pytest.raises(TakesTraffic, match="mainstay undeploy credit"):
+            registry.deploy_beside(one, expecting=one, actor="eve")
+        with pytest.raises(NotDeployable):
+            registry.deploy_beside(failed, expecting=one, actor="eve")
+        with pytest.raises(MainstayError, match="needs a reason"):
+            registry.deploy_beside(failed, expecting=one, actor="eve", override=True)
+        assert registry.generation() == 1
+        assert registry.deploy_beside(failed, expecting=one, actor="eve", override=True, reason="asked for").override
+
+    def test_a_version_beside_is_taken_away_as_it_was_seen(self, registry: Registry) -> None:
+        one, two, three = (add(registry, graph=graph) for graph in "123")
+        registry.deploy(one, expecting=None, actor="ada")
+        registry.deploy_beside(three, expecting=one, actor="ada")
+        seen = registry.deploy_beside(two, expecting=one, actor="ada")
+        assert registry.undeploy_beside(seen, actor="ada", reason="nobody asks it") == 4
+        with pytest.raises(NotBeside, match=r"credit:2 is not served beside .*credit:3"):
+            registry.undeploy_beside(seen, actor="eve")
+        again = registry.deploy_beside(two, expecting=one, actor="grace")
+        with pytest.raises(NotBeside):  # not the one that was seen
+            registry.undeploy_beside(seen, actor="eve")
+        registry.deploy(two, expecting=one, actor="ada")
+        with pytest.raises(TakesTraffic):
+            registry.undeploy_beside(again, actor="eve")
+        deployment = registry.deployment("credit")
+        assert deployment is not None
+        assert deployment.refs == ["credit:2", "credit:3"]  # it is not beside itself, and the other one stays
+        assert kinds(registry)[-3:] == ["undeployed_beside", "deployed_beside", "deployed"]
+
+    def test_what_is_beside_goes_with_the_one_that_takes_the_traffic(self, registry: Registry) -> None:
+        one, two, churn = add(registry, graph="1"), add(registry, graph="2"), add(registry, "churn")
+        registry.deploy(one, expecting=None, actor="ada")
+        registry.deploy(churn, expecting=None, actor="ada")
+        registry.deploy_beside(two, expecting=one, actor="ada")
+        registry.undeploy("credit", expecting=one, actor="ada")
+        assert registry.events()[-1].evidence["beside"] == [2]
+        assert [deployment.refs for deployment in registry.deployments()] == [["churn:1"]]
+        registry.deploy(one, expecting=None, actor="ada")
+        assert registry.version("credit:2").status == "ready"
+
+    def test_a_mark_changes_with_whatever_happens(self, registry: Registry) -> None:
+        marks = [registry.mark()]
+        one = add(registry)
+        marks.append(registry.mark())
+        registry.point("credit", "live", one, expecting=None, actor="ada")
+        marks.append(registry.mark())
+        registry.deploy(one, expecting=None, actor="ada")
+        marks.append(registry.mark())
+        assert len(set(marks)) == 4
+        assert [generation for generation, _ in marks] == [0, 0, 0, 1]
+        assert registry.mark() == marks[-1]
 
     # Events
 

@@ -13,7 +13,7 @@ from mainstay.cli.output import Json, number, show, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mainstay.operations.catalogue import Comparison, Shown
+    from mainstay.operations.catalogue import Comparison, Listed, Shown
 
 Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="A version: credit:1, credit@champion, or credit for its newest.")
@@ -45,7 +45,7 @@ def list_versions(
         rows = [
             (
                 v.version,
-                "deployed" if v.deployed else ("passed" if v.passed else "failed a gate"),
+                _state(v),
                 ", ".join(v.aliases),
                 v.metric,
                 v.description,
@@ -126,6 +126,14 @@ def events(
         _say_next(f"mainstay events{f' {model}' if model else ''} --limit {limit} --before {found.next}", found.next)
 
     show(found, as_json=as_json, human=human)
+
+
+def _state(version: Listed) -> str:
+    if version.deployed:
+        return "deployed"
+    if version.beside:
+        return "beside"
+    return "passed" if version.passed else "failed a gate"
 
 
 def _say_next(command: str, more: object) -> None:

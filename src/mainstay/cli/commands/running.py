@@ -1,7 +1,8 @@
-"""Commands that put versions to work: deploy, serve."""
+"""Commands that put versions to work: deploy, undeploy, serve."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from mainstay.cli.output import Json, show
 if TYPE_CHECKING:
     from mainstay.operations.serving import Serving
 
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)]
+
 
 @app.command("deploy")
 def deploy(
@@ -22,27 +25,70 @@ def deploy(
     override: Annotated[
         bool, typer.Option("--override", help="Deploy a version that failed a gate; needs --reason, and is recorded.")
     ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)] = 60.0,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="Leave the traffic where it is: VERSION answers only where it is asked for by number."
+        ),
+    ] = False,
+    timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Make VERSION the one that its model is served with.
+    """Make VERSION the one that its model is served with; or, with --beside, a further one.
 
     Running servers switch without a restart; the command returns when every worker has acknowledged.
+    One beside is asked at /models/credit/versions/2/predict, and so in the other protocols.
 
     Example: mainstay deploy credit:2
+
+    Example: mainstay deploy credit:2 --beside
     """
     from mainstay.operations.deploying import deploy as run  # noqa: PLC0415
 
-    done = run(Path.cwd(), version, reason=reason, override=override, timeout=timeout)
+    done = run(Path.cwd(), version, reason=reason, override=override, beside=beside, timeout=timeout)
 
     def human(out: object) -> None:
-        typer.echo(f"{done.version} is deployed" + (f" in place of {done.before}." if done.before else "."))
-        if done.servers:
-            typer.echo(f"Acknowledged by {done.servers} running server(s): {', '.join(done.urls)}")
-        else:
-            typer.echo("No server is running. Next: mainstay serve")
+        where = f" in place of {done.before}" if done.before else f" beside {done.beside}" if done.beside else ""
+        typer.echo(f"{done.version} is deployed{where}.")
+        _say_servers(done.urls, next_command="mainstay serve")
 
     show(done, as_json=as_json, human=human)
+
+
+@app.command("undeploy")
+def undeploy(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A version beside another, such as credit:2; or a model, such as credit."),
+    ],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
+    timeout: Timeout = 60.0,
+    as_json: Json = False,
+) -> None:
+    """End the serving of a version that is deployed beside another; or of a model, with all its versions.
+
+    Running servers let go of it without a restart; the command returns when every worker has acknowledged.
+
+    Example: mainstay undeploy credit:2
+    """
+    from mainstay.operations.undeploying import undeploy as run  # noqa: PLC0415
+
+    done = run(Path.cwd(), name, reason=reason, timeout=timeout)
+
+    def human(out: object) -> None:
+        left = f"; still served: {', '.join(done.serving)}." if done.serving else "."
+        typer.echo(f"No longer served: {', '.join(done.versions)}{left}")
+        _say_servers(done.urls)
+
+    show(done, as_json=as_json, human=human)
+
+
+def _say_servers(urls: Sequence[str], *, next_command: str = "") -> None:
+    if urls:
+        typer.echo(f"Acknowledged by {len(urls)} running server(s): {', '.join(urls)}")
+    else:
+        typer.echo("No server is running." + (f" Next: {next_command}" if next_command else ""))
 
 
 @app.command("serve")
