@@ -5,6 +5,7 @@
 # make lint    everything that is checked without running the suite
 # make bench   requests per second on one core, beside a bare server
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
+# make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
 # make docs    writes docs/reference from the code
 # make lock    resolves requirements.lock again from pyproject.toml
@@ -15,6 +16,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HEAVY := .venv-formats
 HEAVY_READY := $(HEAVY)/.ready
+FUZZ := .venv-fuzz
+CASES ?= 1000000
 PYTHON ?= python3
 ARGS ?=
 
@@ -28,7 +31,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-formats lint bench bench-registry storm docs lock clean
+.PHONY: help setup demo test test-formats lint bench bench-registry fuzz storm docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -56,13 +59,17 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
 
-# The heavy libraries lie over the locked environment, which the .pth file brings in: nothing is installed twice.
-$(HEAVY_READY): requirements-formats.txt $(READY)
-	@$(HEAVY)/bin/python -c 'import pip' 2>/dev/null || $(BIN)/python -m venv --clear $(HEAVY)
-	@$(HEAVY)/bin/python -c 'import pathlib, sysconfig; \
+# An environment that lies over the locked one, which the .pth file brings in: nothing is installed twice.
+define over_the_locked
+	@$(1)/bin/python -c 'import pip' 2>/dev/null || $(BIN)/python -m venv --clear $(1)
+	@$(1)/bin/python -c 'import pathlib, sysconfig; \
 		site = pathlib.Path(sysconfig.get_path("purelib")); \
-		locked = pathlib.Path("$(VENV)").resolve() / site.relative_to(pathlib.Path("$(HEAVY)").resolve()); \
+		locked = pathlib.Path("$(VENV)").resolve() / site.relative_to(pathlib.Path("$(1)").resolve()); \
 		(site / "locked.pth").write_text(f"import site; site.addsitedir({str(locked)!r})\n")'
+endef
+
+$(HEAVY_READY): requirements-formats.txt $(READY)
+	$(call over_the_locked,$(HEAVY))
 	@echo "Installing the heavy libraries into $(HEAVY) (3 GB; minutes the first time)"
 	@$(HEAVY)/bin/python -m pip install --quiet -r requirements-formats.txt
 	@touch $@
@@ -77,6 +84,14 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.lock
 	$(BIN)/python -m tools.reference --check
+
+$(FUZZ)/.ready: requirements-fuzz.txt $(READY)
+	$(call over_the_locked,$(FUZZ))
+	@$(FUZZ)/bin/python -m pip install --quiet --require-hashes -r requirements-fuzz.txt
+	@touch $@
+
+fuzz: $(FUZZ)/.ready
+	@$(FUZZ)/bin/python tests/fuzz $(CASES)
 
 bench: setup
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
@@ -99,7 +114,9 @@ lock: setup
 		--no-annotate -o $(HEAVY).txt
 	@{ sed -n '/^#/p' requirements-formats.txt; sed -E '/^(nvidia|cuda|triton==)/d' $(HEAVY).txt; } > $(HEAVY).new
 	@mv $(HEAVY).new requirements-formats.txt && rm $(HEAVY).txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group pyproject.toml:fuzz \
+		--no-header --no-annotate -o requirements-fuzz.txt
 	$(BIN)/python -m tools.lock
 
 clean:
-	rm -rf $(VENV) $(HEAVY) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf $(VENV) $(HEAVY) $(FUZZ) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
