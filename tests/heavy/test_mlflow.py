@@ -141,6 +141,52 @@ def test_catboost(tmp_path):
     np.testing.assert_allclose(_model(tmp_path / "m").predict_proba(NUMBERS), fitted.predict_proba(NUMBERS), atol=1e-5)
 
 
+ENDS = {
+    "binary": ((1, "sigmoid"), ("no", "yes")),
+    "multiclass": ((3, "softmax"), ("low", "middle", "high")),
+    "regression": ((1, None), ()),
+}
+
+
+@pytest.mark.parametrize("task", ENDS)
+@pytest.mark.parametrize("flavour", ["keras", "keras, exported", "tensorflow", "tensorflow, a module"])
+def test_keras(flavour, task, tmp_path):
+    layers, tf = need("keras").layers, need("tensorflow")
+    values = ((NUMBERS - NUMBERS.mean()) / NUMBERS.std()).to_numpy().astype(np.float32)
+    (width, end), labels = ENDS[task]
+    fitted = need("keras").Sequential([layers.Input((2,)), layers.Dense(8, "relu"), layers.Dense(width, end)])
+    asked = fitted(values).numpy()
+    signature = mlflow.models.infer_signature(values, asked)
+    name, _, how = flavour.partition(", ")
+    kept = {"save_exported_model": True} if how == "exported" else {}
+    if how == "a module":
+        module = tf.Module()
+        module.net = fitted
+        module.__call__ = tf.function(fitted.call, input_signature=[tf.TensorSpec((None, 2), tf.float32, "values")])
+        fitted = module
+    _flavour(name).save_model(fitted, str(tmp_path / "m"), signature=signature, **kept, **NO_PACKAGES)
+    model = _model(tmp_path / "m", labels=labels)
+    assert model.spec.format == "onnx"
+    assert model.signature.names == ("x0", "x1")
+    if task == "regression":
+        np.testing.assert_allclose(model.predict(values), asked[:, 0], atol=1e-5)
+    else:
+        found = model.predict_proba(values)
+        np.testing.assert_allclose(found[:, -width:], asked, atol=1e-5)
+        assert model.signature.labels == labels
+
+
+def test_a_folder_of_keras_with_a_link_out_of_it_is_refused(tmp_path):
+    layers = need("keras").layers
+    fitted = need("keras").Sequential([layers.Input((2,)), layers.Dense(1)])
+    _flavour("keras").save_model(fitted, str(tmp_path / "m"), **NO_PACKAGES)
+    kept = tmp_path / "m" / "data" / "model.keras"
+    kept.rename(tmp_path / "elsewhere.keras")
+    kept.symlink_to(tmp_path / "elsewhere.keras")
+    with pytest.raises(CannotImport, match="is a link"):
+        _model(tmp_path / "m")
+
+
 def test_onnx_takes_its_names_from_the_signature(tmp_path):
     values = NUMBERS.to_numpy().astype(np.float32)
     fitted = LogisticRegression().fit(values, CODES["two"])

@@ -38,6 +38,9 @@ _FILES = {
     "lightgbm": ("data", "lightgbm_file"),
     "catboost": ("data", "catboost_file"),
 }
+_NETWORKS = ("keras", "tensorflow")
+_SAVED = ("model.keras", "model")
+"""What these flavours call what they keep in their folder: a file of Keras, or the SavedModel that it was exported as."""
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
 _TYPES: dict[str, Any] = {**_NUMBERS, "boolean": "bool", "datetime": "datetime64[us]", "string": "str"}
 
@@ -80,8 +83,8 @@ def draft(path: Path, told: Told) -> Imported:
                 'serialization_format="skops".'
             )
         return _kept_with_skops(described, "sklearn", _file(described, "sklearn", "pickled_model"), told)
-    if "tensorflow" in described.flavors:
-        return _tensorflow(described, told)
+    if flavor := next((name for name in _NETWORKS if name in described.flavors), None):
+        return _network(described, flavor, told)
     raise CannotImport(_refused(path, described.flavors))
 
 
@@ -91,7 +94,7 @@ def _refused(path: Path, flavors: Mapping[str, Any]) -> str:
         return f"{path.name} keeps a PyTorch module in a file that runs code when it is loaded: {out}."
     own = sorted(set(flavors) - {"python_function"})
     if own:
-        known = ", ".join((*_FILES, "sklearn", "tensorflow"))
+        known = ", ".join((*_FILES, "sklearn", *_NETWORKS))
         return f"{path.name} has the flavours {', '.join(own)}, and those that are read are {known}: {out}."
     return f"{path.name} is a Python function of its own, kept as a pickle that runs code when it is loaded: {out}."
 
@@ -187,12 +190,14 @@ def _read(described: _Described, module: Format, file: Path, told: Told) -> Impo
     return replace(imported, description=f"MLflow, {imported.description}")
 
 
-def _tensorflow(described: _Described, told: Told) -> Imported:
+def _network(described: _Described, flavor: str, told: Told) -> Imported:
     from mainstay.models.importing import format_of  # noqa: PLC0415 - it knows this module in its turn
 
-    data = _file(described, "tensorflow", "data")
-    keras = data / "model.keras"
-    inner = keras if keras.is_file() and not keras.is_symlink() else data
+    key = "saved_model_dir" if "saved_model_dir" in described.flavors[flavor] else "data"
+    data = _file(described, flavor, key)
+    named = data.relative_to(described.folder).as_posix()
+    kept = next((name for name in _SAVED if (data / name).exists()), None)
+    inner = data if kept is None else _inside(described.folder, f"{named}/{kept}")
     imported = format_of(inner).draft(inner, told)
     return replace(imported, description=f"MLflow, {imported.description}")
 
