@@ -16,6 +16,7 @@ from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.formats.objects import Given
 from mainstay.models.golden import largest_difference
 from mainstay.models.importing import draft_of_file
+from mainstay.models.package import Package
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 
@@ -39,6 +40,8 @@ class Made:
     native_rows: Any
     one: Callable[[Any], Any] = field(default=lambda rows: rows[:1])
     """One of the native rows."""
+    opened: Callable[[Package], Model] | None = None
+    """How a version is loaded that is code; others are loaded in this process."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def found(case: Case, folder: Path, *, repeats: int = REPEATS) -> Line:
         built = draft_of_file(made.model, made.given).built
     else:
         built = draft_of(made.model, made.given).built
+    package = built.draft.package()
     trusted = (*built.untrusted, *made.given.trusted)
-    served = Model.load(built.draft.package(), trusted=trusted)
+    served = Model.load(package, trusted=trusted) if made.opened is None else made.opened(package)
     served.check_golden()
     expected = made.native(made.native_rows)
     if served.signature.outputs:
@@ -167,7 +171,8 @@ MAINSTAY_WRITE_MATRIX=1 make test-formats ARGS="-k matrix"   # and writes this p
   labels alone, the share of labels that differ.
 - *Native*: median µs of one row, asked of the model's own library as its user asks it. *Served*: the same for the
   version: reading and checking the row, encoding, inference and decision, in one process, without HTTP.
-- What is not served as ONNX runs in a host process of its own beside the workers; *served* is what it takes there.
+- What is not served as ONNX runs in a host process of its own beside the workers; *served* is what it takes there. Of a
+  Python class, which has a process of its own everywhere, it is the whole way there and back.
 - Measured on {machine}, one thread, with {versions}.
 """
 
@@ -180,7 +185,7 @@ def table_head() -> str:
 
 
 def _runs_as(form: str) -> str:
-    return {"onnx": "ONNX", "savedmodel": "SavedModel"}.get(form, form)
+    return {"onnx": "ONNX", "savedmodel": "SavedModel", "python-class": "its own process"}.get(form, form)
 
 
 def _micro(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.formats.mlflow_export import mlflow_of
 from mainstay.models.formats.objects import Given
 from mainstay.models.formats.pmml.writing import pmml_of
+from mainstay.models.package import Package
 from mainstay.models.registering import draft_of
 
 NEIGHBOURS = (
@@ -41,6 +43,8 @@ NEIGHBOURS = (
 )
 """What an operator trusts for a search among neighbours."""
 SMALL = {"n_estimators": 50}
+Fitted = Callable[[str], Any]
+"""A task to a fitted estimator."""
 
 
 def cases() -> Iterator[Case]:
@@ -59,17 +63,16 @@ def cases() -> Iterator[Case]:
         }
         for name, estimator in estimators.items():
             yield Case("scikit-learn", name, task, _mixed(estimator, task))
-        yield Case("XGBoost", "estimator", task, _boosted(_xgboost(task), task))
-        yield Case("XGBoost", "Booster", task, _xgboost_booster(task))
-        yield Case("XGBoost", "file (.ubj)", task, _xgboost_file(task))
-        yield Case("LightGBM", "estimator", task, _boosted(_lightgbm(task), task))
-        yield Case("LightGBM", "Booster", task, _lightgbm_booster(task))
-        yield Case("LightGBM", "file (.txt)", task, _lightgbm_file(task))
-        yield Case("CatBoost", "estimator", task, _catboost(task))
-        yield Case("CatBoost", "file (.cbm)", task, _catboost_file(task))
+        for library, fitted in {"XGBoost": _xgboost, "LightGBM": _lightgbm, "CatBoost": _catboost}.items():
+            yield Case(library, "estimator", task, _estimator(fitted, task))
+        yield Case("XGBoost", "Booster", task, _booster(_xgboost, task, methodcaller("get_booster"), _ask_xgboost))
+        yield Case("LightGBM", "Booster", task, _booster(_lightgbm, task, attrgetter("booster_"), _ask_lightgbm))
+        yield Case("XGBoost", "file (.ubj)", task, _file(_xgboost, task, "model.ubj", _save, told=False))
+        yield Case("LightGBM", "file (.txt)", task, _file(_lightgbm, task, "model.txt", _save_booster))
+        yield Case("CatBoost", "file (.cbm)", task, _file(_catboost, task, "model.cbm", _save))
         yield Case("ONNX", "file", task, _onnx(task))
-        yield Case("PMML", "file", task, _pmml(task))
-        yield Case("MLflow", "folder", task, _mlflow(task))
+        yield Case("PMML", "file", task, _written(task, _pmml, "model.pmml"))
+        yield Case("MLflow", "folder", task, _written(task, _mlflow, "m"))
     yield Case("scikit-learn", "terms of a text", "binary", _text)
 
 
@@ -93,19 +96,60 @@ def _mixed(estimator: Any, task: str):
 
 
 def _xgboost(task: str) -> Any:
-    return (XGBRegressor if task == "regression" else XGBClassifier)(**SMALL, n_jobs=1)
+    return _fitted((XGBRegressor if task == "regression" else XGBClassifier)(**SMALL, n_jobs=1), task)
 
 
 def _lightgbm(task: str) -> Any:
-    return (LGBMRegressor if task == "regression" else LGBMClassifier)(**SMALL, verbose=-1, n_jobs=1)
+    return _fitted((LGBMRegressor if task == "regression" else LGBMClassifier)(**SMALL, verbose=-1, n_jobs=1), task)
 
 
-def _boosted(model: Any, task: str):
+def _catboost(task: str) -> Any:
+    catboost = need("catboost")
+    kind = catboost.CatBoostRegressor if task == "regression" else catboost.CatBoostClassifier
+    return _fitted(kind(iterations=50, depth=4, verbose=False, thread_count=1, allow_writing_files=False), task)
+
+
+def _fitted(model: Any, task: str) -> Any:
+    X, _, y, _ = numbers(task)
+    return model.fit(X, y)
+
+
+def _estimator(fitted: Fitted, task: str):
     def make(folder: Path) -> Made:
         del folder
-        X, X_test, y, _ = numbers(task)
-        model.fit(X, y)
+        X, X_test, _, _ = numbers(task)
+        model = fitted(task)
         return Made(model, Given(X=X, X_test=X_test), X_test, _ask(model, task), X_test)
+
+    return make
+
+
+def _booster(fitted: Fitted, task: str, of: Callable[[Any], Any], asked: Callable[[Any, np.ndarray], np.ndarray]):
+    """The native booster of an estimator, which knows no labels."""
+
+    def make(folder: Path) -> Made:
+        del folder
+        X, X_test, _, _ = numbers(task)
+        booster = of(fitted(task))
+
+        def native(rows: np.ndarray) -> np.ndarray:
+            said = asked(booster, rows)
+            return said if task == "regression" else _both(said)
+
+        return Made(booster, Given(X=X, X_test=X_test, labels=_labels(task)), X_test, native, X_test)
+
+    return make
+
+
+def _file(fitted: Fitted, task: str, name: str, save: Callable[[Any, str], Any], *, told: bool = True):
+    """A file of a library's own; `told`: whether the names of its columns are."""
+
+    def make(folder: Path) -> Made:
+        X, X_test, _, _ = numbers(task)
+        model, path = fitted(task), folder / name
+        save(model, str(path))
+        names = Told(columns=_names(X)) if told else Told()
+        return Made(path, names, _by_name(X_test), _ask(model, task), X_test)
 
     return make
 
@@ -119,89 +163,30 @@ def _both(found: np.ndarray) -> np.ndarray:
     return np.column_stack([1 - found, found]) if found.ndim == 1 else found
 
 
-def _xgboost_booster(task: str):
-    def make(folder: Path) -> Made:
-        import xgboost
+def _ask_xgboost(booster: Any, rows: np.ndarray) -> np.ndarray:
+    import xgboost
 
-        del folder
-        X, X_test, y, _ = numbers(task)
-        booster = _xgboost(task).fit(X, y).get_booster()
-
-        def native(rows: np.ndarray) -> np.ndarray:
-            said = booster.predict(xgboost.DMatrix(rows))
-            return said if task == "regression" else _both(said)
-
-        return Made(booster, Given(X=X, X_test=X_test, labels=_labels(task)), X_test, native, X_test)
-
-    return make
+    return booster.predict(xgboost.DMatrix(rows))
 
 
-def _xgboost_file(task: str):
-    def make(folder: Path) -> Made:
-        X, X_test, y, _ = numbers(task)
-        model = _xgboost(task).fit(X, y)
-        model.save_model(folder / "model.ubj")
-        return Made(folder / "model.ubj", Told(), _by_name(X_test), _ask(model, task), X_test)
+def _ask_lightgbm(booster: Any, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(booster.predict(rows))
 
-    return make
+
+def _save(model: Any, path: str) -> None:
+    model.save_model(path)
+
+
+def _save_booster(model: Any, path: str) -> None:
+    model.booster_.save_model(path)
+
+
+def _names(X: np.ndarray) -> tuple[str, ...]:
+    return tuple(f"x{index}" for index in range(X.shape[1]))
 
 
 def _by_name(X: np.ndarray) -> dict[str, list[float]]:
-    return {f"x{index}": column.tolist() for index, column in enumerate(X.T)}
-
-
-def _lightgbm_booster(task: str):
-    def make(folder: Path) -> Made:
-        del folder
-        X, X_test, y, _ = numbers(task)
-        booster = _lightgbm(task).fit(X, y).booster_
-
-        def native(rows: np.ndarray) -> np.ndarray:
-            said = np.asarray(booster.predict(rows))
-            return said if task == "regression" else _both(said)
-
-        return Made(booster, Given(X=X, X_test=X_test, labels=_labels(task)), X_test, native, X_test)
-
-    return make
-
-
-def _lightgbm_file(task: str):
-    def make(folder: Path) -> Made:
-        X, X_test, y, _ = numbers(task)
-        model = _lightgbm(task).fit(X, y)
-        model.booster_.save_model(folder / "model.txt")
-        names = tuple(f"x{index}" for index in range(X.shape[1]))
-        return Made(folder / "model.txt", Told(columns=names), _by_name(X_test), _ask(model, task), X_test)
-
-    return make
-
-
-def _catboost_model(task: str) -> Any:
-    catboost = need("catboost")
-    kind = catboost.CatBoostRegressor if task == "regression" else catboost.CatBoostClassifier
-    X, _, y, _ = numbers(task)
-    return kind(iterations=50, depth=4, verbose=False, thread_count=1, allow_writing_files=False).fit(X, y)
-
-
-def _catboost(task: str):
-    def make(folder: Path) -> Made:
-        del folder
-        X, X_test, _, _ = numbers(task)
-        model = _catboost_model(task)
-        return Made(model, Given(X=X, X_test=X_test), X_test, _ask(model, task), X_test)
-
-    return make
-
-
-def _catboost_file(task: str):
-    def make(folder: Path) -> Made:
-        X, X_test, _, _ = numbers(task)
-        model = _catboost_model(task)
-        model.save_model(str(folder / "model.cbm"))
-        names = tuple(f"x{index}" for index in range(X.shape[1]))
-        return Made(folder / "model.cbm", Told(columns=names), _by_name(X_test), _ask(model, task), X_test)
-
-    return make
+    return {name: column.tolist() for name, column in zip(_names(X), X.T, strict=True)}
 
 
 def _onnx(task: str):
@@ -222,32 +207,28 @@ def _onnx(task: str):
     return make
 
 
-def _pmml(task: str):
+def _written(task: str, files: Callable[[Package], Mapping[str, bytes]], name: str):
+    """What Mainstay itself wrote of a version, read again: `files` by their paths, of which `name` is imported."""
+
     def make(folder: Path) -> Made:
         X, X_test, y, _ = numbers(task)
-        frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
+        frame = pd.DataFrame(X, columns=_names(X))
         model = _lightgbm(task).fit(frame, y)
-        package = draft_of(model, Given(X=frame)).built.draft.package()
-        (folder / "model.pmml").write_bytes(pmml_of(package))
-        names = pd.DataFrame(X_test, columns=frame.columns)
-        return Made(folder / "model.pmml", Told(), _by_name(X_test), _ask(model, task), names)
+        for path, data in files(draft_of(model, Given(X=frame)).built.draft.package()).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        rows = pd.DataFrame(X_test, columns=frame.columns)
+        return Made(folder / name, Told(), _by_name(X_test), _ask(model, task), rows)
 
     return make
 
 
-def _mlflow(task: str):
-    def make(folder: Path) -> Made:
-        X, X_test, y, _ = numbers(task)
-        frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
-        model = _lightgbm(task).fit(frame, y)
-        package = draft_of(model, Given(X=frame)).built.draft.package()
-        for name, data in mlflow_of(package).items():
-            (folder / "m" / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "m" / name).write_bytes(data)
-        names = pd.DataFrame(X_test, columns=frame.columns)
-        return Made(folder / "m", Told(), _by_name(X_test), _ask(model, task), names)
+def _pmml(package: Package) -> Mapping[str, bytes]:
+    return {"model.pmml": pmml_of(package)}
 
-    return make
+
+def _mlflow(package: Package) -> Mapping[str, bytes]:
+    return {f"m/{name}": data for name, data in mlflow_of(package).items()}
 
 
 def _text(folder: Path) -> Made:

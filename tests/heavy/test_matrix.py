@@ -16,19 +16,22 @@ for library in ("catboost", "tensorflow", "tf2onnx", "torch"):
 
 import matrix  # noqa: E402 - needs the libraries
 import matrix_cases  # noqa: E402
+import matrix_class  # noqa: E402
 import matrix_keras  # noqa: E402
 import matrix_torch  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 WRITES = os.environ.get("MAINSTAY_WRITE_MATRIX") == "1"
 CASES = sorted(
-    (*matrix_cases.cases(), *matrix_keras.cases(), *matrix_torch.cases()), key=lambda case: (case.format, case.model)
+    (*matrix_cases.cases(), *matrix_class.cases(), *matrix_keras.cases(), *matrix_torch.cases()),
+    key=lambda case: (case.format, case.model),
 )
 LINES: list[matrix.Line] = []
 VERSIONS = ("onnxruntime", "scikit-learn", "xgboost-cpu", "lightgbm", "catboost", "keras", "tensorflow-cpu", "torch")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_matrix(case, tmp_path):
     line = matrix.found(case, tmp_path, repeats=matrix.REPEATS if WRITES else 3)
