@@ -33,6 +33,13 @@ _TYPES = {
 }
 
 
+_OUTSIDE = re.compile(
+    r"(?:indices element out of data bounds|invalid index found)"
+    r"(?:, idx=-?\d+ must be within the inclusive range \[-\d+,(?P<last>\d+)\])?"
+)
+"""An id that a table does not hold; a negative one too where the graph guards its look-ups (`guarded_ids`)."""
+
+
 def said(error: Exception) -> str:
     """What ONNX Runtime says of an error, without the places in its own source."""
     text = re.sub(r"\S*\.(?:cc|h):\d+ .*?\)(?: const)?\s*", "", " ".join(str(error).split()))
@@ -47,7 +54,7 @@ class OnnxRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # rows that a graph refuses are told to who sent them
         try:
             self._session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=ROUNDING
@@ -84,10 +91,12 @@ class OnnxRunner:
         try:
             answered = self._session.run(self._outputs, feeds)
         except Exception as error:  # as above
-            if not cells.tensors:
+            outside = _OUTSIDE.search(str(error))
+            if not cells.tensors and outside is None:
                 raise
             # Whether the values of a tensor suit a graph (ids of words, lengths) is for the graph alone to say.
-            raise InputError(f"The model does not take these rows: {said(error)}.") from error
+            why = _no_such_id(outside["last"]) if outside else said(error)
+            raise InputError(f"The model does not take these rows: {why}.") from error
         found = dict(zip(self._outputs, answered, strict=True))
         if self._signature.outputs:
             return Answers(outputs=self._checked(found, len(cells)))
@@ -116,6 +125,10 @@ class OnnxRunner:
             else:
                 feeds[column.name] = cells.numbers[:, index : index + 1].astype(_TYPES[self._types[column.name]])
         return feeds
+
+
+def _no_such_id(last: str | None) -> str:
+    return f"an id lies outside {f'0 to {last}, which is what its table holds' if last else 'what its table holds'}"
 
 
 def load(package: Package, *, trusted: tuple[str, ...] = ()) -> OnnxRunner:

@@ -26,6 +26,7 @@ from mainstay.models.formats.arrays import Inputs, Precision, by_name, inputs_of
 from mainstay.models.formats.export import FEATURES, Exported
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, task_of
+from mainstay.models.formats.guarded_ids import refuse_negative
 from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, is_a
 from mainstay.models.packaging import build
 from mainstay.models.runtime import decided
@@ -34,6 +35,8 @@ from mainstay.models.tensors import Array
 
 NAME = "PyTorch"
 ROWS = "rows"
+_COMES_FROM = "pkg.torch.onnx.class_hierarchy"
+"""Where the exporter says which operators a node was made of."""
 EXAMPLE = 3
 """Rows that the module is traced with: more than one, so that nothing takes their number for a constant."""
 
@@ -359,6 +362,7 @@ def _exported(
                 "on the number of rows, or register it as a Python class."
             ) from error
     graph = cast("onnx.ModelProto", program.model_proto)
+    refuse_negative(graph, _looks_up)
     _strip(graph)
     return graph
 
@@ -390,6 +394,12 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+def _looks_up(node: onnx.NodeProto) -> bool:
+    """Whether a node is of an operator that refuses negative ids; an index in brackets counts them from the end."""
+    come_from = " ".join(entry.value for entry in node.metadata_props if entry.key == _COMES_FROM)
+    return any(f"'aten.{name}.default'" in come_from for name in ("embedding", "index_select", "gather"))
 
 
 def _strip(graph: onnx.ModelProto) -> None:

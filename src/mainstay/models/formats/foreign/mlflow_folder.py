@@ -40,7 +40,7 @@ _FILES = {
 }
 _NETWORKS = ("keras", "tensorflow")
 _SAVED = ("model.keras", "model")
-"""What these flavours call what they keep in their folder: a file of Keras, or the SavedModel that it was exported as."""
+"""What these flavours call what they keep in their folder: a file, or the SavedModel that it was exported as."""
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
 _TYPES: dict[str, Any] = {**_NUMBERS, "boolean": "bool", "datetime": "datetime64[us]", "string": "str"}
 
@@ -83,8 +83,8 @@ def draft(path: Path, told: Told) -> Imported:
                 'serialization_format="skops".'
             )
         return _kept_with_skops(described, "sklearn", _file(described, "sklearn", "pickled_model"), told)
-    if flavor := next((name for name in _NETWORKS if name in described.flavors), None):
-        return _network(described, flavor, told)
+    if networks := [name for name in _NETWORKS if name in described.flavors]:
+        return _network(described, networks[0], told)
     raise CannotImport(_refused(path, described.flavors))
 
 

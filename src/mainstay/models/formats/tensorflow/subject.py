@@ -14,6 +14,7 @@ from mainstay.models.formats.export import Exported
 from mainstay.models.formats.foreign.onnx_outputs import outputs_of
 from mainstay.models.formats.foreign.protocol import Told, task_of
 from mainstay.models.formats.graph import Precision
+from mainstay.models.formats.guarded_ids import refuse_negative
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Feed, Reading, Spec, named, shell
 from mainstay.models.package import Decision
@@ -58,6 +59,7 @@ class Subject:
     def graph(self, source: calling.Source, told: Told) -> Exported:
         """The model as ONNX, through a SavedModel of it. Raises CannotExport."""
         graph = calling.to_onnx(source)
+        refuse_negative(graph)  # as every look-up of TensorFlow does
         named(graph, source.inputs, source.outputs, _face(self.model, self.taken))
         outputs_of(graph, told)
         precision = cast("Precision", self.taken.feeds[0].dtype) if self.taken.encoder else "float32"
