@@ -13,7 +13,7 @@ from hypothesis import settings
 import backends
 
 # Their failed assertions then say what was compared.
-pytest.register_assert_rewrite("mainstay.testing.registry", "mainstay.testing.blobs")
+pytest.register_assert_rewrite("mainstay.testing.registry", "mainstay.testing.keys", "mainstay.testing.blobs")
 
 # A busy machine is no failure: the time limit of a whole test is pytest's.
 settings.register_profile("mainstay", deadline=None)

@@ -38,6 +38,10 @@ EVENTS = (
     "undeployed",
     "deployed_beside",
     "undeployed_beside",
+    "key_created",
+    "key_rotated",
+    "key_revoked",
+    "key_forgotten",
 )
 """The kinds of events that webhooks can be told of."""
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")

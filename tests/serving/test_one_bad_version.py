@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from mainstay.serving import metrics
 from mainstay.serving.app import App
+from mainstay.serving.guard import Guard
 
 
 class Said(list):
@@ -27,6 +28,9 @@ class Speaks:
             raise RuntimeError("no paths")
         return {f"/models/{loaded.model}/predict": object()}
 
+    def need(self, path):
+        return None
+
     def takes_body(self, path):
         return False
 
@@ -43,7 +47,9 @@ def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
     said = Said()
     loaded = {name: SimpleNamespace(model=name, version=f"{name}:1") for name in ("broken", "whole")}
     follower = SimpleNamespace(serving=loaded, names=frozenset(loaded), pool=None)
-    app = App(follower, metrics.Slots(tmp_path / "0.slots"), run=tmp_path, max_body=100, log=said)
+    app = App(
+        follower, metrics.Slots(tmp_path / "0.slots"), Guard(tmp_path, log=said), run=tmp_path, max_body=100, log=said
+    )
     app._dialects = (Speaks(),)
     proto = Proto()
     asyncio.run(app.__rsgi__(SimpleNamespace(method="GET", path="/", headers={}), proto))

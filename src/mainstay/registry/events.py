@@ -20,6 +20,10 @@ DEPLOYED = "deployed"
 UNDEPLOYED = "undeployed"
 DEPLOYED_BESIDE = "deployed_beside"
 UNDEPLOYED_BESIDE = "undeployed_beside"
+KEY_CREATED = "key_created"
+KEY_ROTATED = "key_rotated"
+KEY_REVOKED = "key_revoked"
+KEY_FORGOTTEN = "key_forgotten"
 
 _COLUMNS = schema.event.c
 _NEWEST = select(func.max(_COLUMNS.id))

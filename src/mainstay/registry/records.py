@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 Status = Literal["deployed", "beside", "ready", "failed"]
+KeyVerb = Literal["predict", "read", "manage"]
+"""What a key may do: ask for predictions; read metadata, metrics and documents; load and unload models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,3 +134,36 @@ class Member:
     """Why it could not bring to this generation a model, by its name, or a version beside, by "credit:2"."""
     beat_at: datetime | None = None
     """When it was last heard of; set by the registry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey:
+    """Who may ask servers for what."""
+
+    id: str
+    """Part of the key's text, and no secret."""
+    name: str
+    """Who has it, as events call him."""
+    sha256: str = field(repr=False)
+    """Of the key's text (hex)."""
+    previous_sha256: str | None = field(default=None, repr=False)
+    """Of its text before it was rotated, which is as good until `previous_until`."""
+    previous_until: datetime | None = None
+    models: tuple[str, ...]
+    """Names of models, in which "*" stands for any characters."""
+    verbs: tuple[KeyVerb, ...]
+    rate: float | None
+    """Requests a second; None: as many as a server can answer."""
+    burst: int | None
+    """Of them, how many at once."""
+    expires_at: datetime | None
+    actor: str
+    """Who made it."""
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def status(self, now: datetime) -> Literal["active", "expired", "revoked"]:
+        """What it is good for at a time."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"

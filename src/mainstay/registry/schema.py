@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -204,6 +205,26 @@ outbox = Table(
     Column("error", Text, nullable=False),
     UniqueConstraint("webhook_id", "event_id"),
     Index(None, "webhook_id", "due_at"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    # Of a text of 256 random bits: see `key_text`.
+    Column("sha256", Hash, nullable=False),
+    # The secret before the last rotation, for as long as it goes on.
+    Column("previous_sha256", Hash),
+    Column("previous_until", Utc),
+    Column("models", JSON, nullable=False),
+    Column("verbs", JSON, nullable=False),
+    Column("rate", Float),
+    Column("burst", Integer),
+    Column("expires_at", Utc),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("revoked_at", Utc),
 )
 
 lease = Table(

@@ -19,6 +19,7 @@ from mainstay.models.package import Draft, FileEntry, Manifest, Package, Package
 from mainstay.registry import aliases, deployments, events, garbage, members, places, refs, versions
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.errors import AttestationExists
+from mainstay.registry.keys import Keys
 from mainstay.registry.outbox import Outbox
 from mainstay.registry.records import Alias, Beside, Deployment, Event, Member, Version
 from mainstay.registry.transactions import Transactions
@@ -45,6 +46,8 @@ class Registry:
         self._clock = clock
         self.outbox = Outbox(database, clock)
         """What webhooks are to be told."""
+        self.keys = Keys(database, clock)
+        """Who may ask servers for what."""
 
     @classmethod
     def open(

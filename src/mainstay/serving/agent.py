@@ -19,12 +19,15 @@ from mainstay.models.package import Package
 from mainstay.models.signing import NotSigned
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.ids import new_id
+from mainstay.registry.keys import Keys
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Deployment, Member, Version
+from mainstay.serving.access import grants_of, write_grants
 from mainstay.serving.admission import Admission, NotAdmitted, Signers
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
+from mainstay.serving.rates import SLOTS
 from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledgements, write_table
 
 STEP = 0.1
@@ -44,6 +47,7 @@ class Facts(Protocol):
     """What the agent asks of the registry."""
 
     blobs: Blobs
+    keys: Keys
 
     def generation(self) -> int: ...
     def deployments(self) -> list[Deployment]: ...
@@ -89,6 +93,9 @@ class Agent:
         self._again_at = float("inf")
         self._errors: dict[str, str] = {}
         self._deployed: set[str] = set()
+        self._keys_edition = -1
+        self._slots: dict[str, int] = {}
+        """Where the rates of keys are kept, by the key's id."""
         self._said: tuple[int, dict[str, str]] | None = None
         self._beat_at = 0.0
         self._trouble = ""
@@ -129,6 +136,7 @@ class Agent:
         """
         trouble = ""
         try:
+            self._tell_keys()
             self.hosts.look_after()
             self._follow()
             self._report()
@@ -143,6 +151,18 @@ class Agent:
     def _go_on(self) -> None:
         while not self._over.wait(STEP):
             self.step()
+
+    def _tell_keys(self) -> None:
+        """Writes what workers are to know of keys, before they have a table: none answers a request without it."""
+        edition = self.registry.keys.edition()
+        if edition == self._keys_edition:
+            return
+        keys = self.registry.keys.all()
+        for key in keys:
+            if key.rate is not None:
+                self._slots.setdefault(key.id, len(self._slots) % SLOTS)
+        write_grants(self.run, grants_of(keys, self._slots))
+        self._keys_edition = edition
 
     def _follow(self) -> None:
         """Writes a new table where the registry or the hosts have changed."""

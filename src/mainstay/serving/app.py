@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
 from mainstay.serving.follower import Follower
+from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import Plane, Target
-from mainstay.serving.protocols.codec import Dialect, Headers
+from mainstay.serving.protocols.codec import PREDICT, Dialect, Headers
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
@@ -46,8 +47,10 @@ class Proto(Protocol):
 class App:
     """The routes of a worker."""
 
-    def __init__(self, follower: Follower, slots: metrics.Slots, *, run: Path, max_body: int, log: Log) -> None:
-        self.follower, self.log = follower, log
+    def __init__(
+        self, follower: Follower, slots: metrics.Slots, guard: Guard, *, run: Path, max_body: int, log: Log
+    ) -> None:
+        self.follower, self.guard, self.log = follower, guard, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
         self.plane = Plane(slots, pool=follower.pool, log=log)
@@ -94,6 +97,7 @@ class App:
         given, plane = scope.headers, self.plane
         plane.entered()
         try:
+            self.guard.require(given, PREDICT, target.loaded.model)
             body = await self.reader.read(proto, given.get("content-length"))
         except NoBody:
             return  # nobody is there to be answered
@@ -110,7 +114,9 @@ class App:
         begun, method = perf_counter(), scope.method
         dialect = next(each for each in self._dialects if each.claims(path))
         try:
-            body = b""
+            need, body = dialect.need(path), b""
+            if need is not None:
+                self.guard.require(scope.headers, *need)
             if method == "POST" and dialect.takes_body(path):
                 body = await self.reader.read(proto, scope.headers.get("content-length"))
             reply = dialect.other(method, path, body)

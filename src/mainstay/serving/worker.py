@@ -21,6 +21,7 @@ from granian.server.embed import Server
 from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
 from mainstay.serving.follower import Follower
+from mainstay.serving.guard import Guard
 from mainstay.serving.logs import logger, take_over
 
 CONNECTIONS = 16_384
@@ -44,12 +45,14 @@ async def work(given: argparse.Namespace) -> None:
     folder.mkdir(exist_ok=True)
     slots = metrics.Slots(folder / f"{given.index}.slots")
     follower = Follower(given.run, worker=given.index, log=log)
-    while follower.table is None and not stop.is_set():
+    guard = Guard(given.run, log=log)
+    while not (follower.table and guard.knows) and not stop.is_set():
+        guard.look()
         await follower.catch_up()
         await asyncio.sleep(FIRST_LOOK)
     if stop.is_set():
         return
-    app = App(follower, slots, run=given.run, max_body=given.max_body, log=log)
+    app = App(follower, slots, guard, run=given.run, max_body=given.max_body, log=log)
     server = Server(
         app,
         address=given.host,
@@ -62,7 +65,7 @@ async def work(given: argparse.Namespace) -> None:
         backpressure=CONNECTIONS,
         log_enabled=False,
     )
-    beside = [asyncio.create_task(follow(app)), asyncio.create_task(app.reader.watch())]
+    beside = [asyncio.create_task(each) for each in (follow(app), guard.keep_up(), app.reader.watch())]
     answering = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -27,6 +27,7 @@ from mainstay.registry.records import Member, Version
 from mainstay.registry.refs import BadName
 from mainstay.registry.store import Registry
 from mainstay.testing.drafts import Clock, draft
+from mainstay.testing.keys import KeysContract
 
 
 def add(
@@ -39,7 +40,7 @@ def kinds(registry: Registry) -> list[str]:
     return [event.kind for event in registry.events()]
 
 
-class RegistryContract:
+class RegistryContract(KeysContract):
     """Subclass it as `TestMyDatabase`, and give it the fixture `registry`."""
 
     @pytest.fixture

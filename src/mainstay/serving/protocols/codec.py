@@ -7,12 +7,18 @@ from typing import Any, NamedTuple, Protocol
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
+from mainstay.registry.records import KeyVerb
 from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 
 Headers = list[tuple[str, str]]
 
 JSON_HEADERS: Headers = [("content-type", "application/json"), ("x-content-type-options", "nosniff")]
+PREDICT: KeyVerb = "predict"
+READ: KeyVerb = "read"
+MANAGE: KeyVerb = "manage"
+SERVER = ""
+"""In place of a model in a `Need`: what is asked for is of the server, and tells of no model."""
 AGAIN, CLOSE = ("retry-after", "1"), ("connection", "close")
 _FORMS = ("application/json", "application/x-www-form-urlencoded", "text/json")
 """Content types of a JSON body; the second is what a bare `curl -d` says of anything."""
@@ -30,6 +36,14 @@ class Reply(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+
+
+class Need(NamedTuple):
+    """What a caller must be allowed to do."""
+
+    verb: KeyVerb
+    model: str | None = None
+    """None: every model; `SERVER`: none in particular."""
 
 
 class Refusal(NamedTuple):
@@ -89,6 +103,10 @@ class Dialect(Protocol):
 
     def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
         """By exact path, what predicts with a version; `alone`: no other model is deployed."""
+
+    def need(self, path: str) -> Need | None:
+        """What a caller of a path of this protocol must be allowed to do, whether there is something or not; None:
+        nothing, as everybody may ask for the server's health. The same parts of the path count as for `other`."""
 
     def takes_body(self, path: str) -> bool:
         """Whether a POST to a path of this protocol that predicts nothing has a body that must be read."""

@@ -17,9 +17,13 @@ from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
+    PREDICT,
+    READ,
+    SERVER,
     Codec,
     Given,
     Headers,
+    Need,
     Problem,
     Refusal,
     Reply,
@@ -128,6 +132,15 @@ class Mlflow:
         named: dict[str, Codec] = {f"{_MODELS}{loaded.model}{_INVOCATIONS}": codec}
         return {**named, _INVOCATIONS: codec} if alone else named
 
+    def need(self, path: str) -> Need | None:
+        """Nothing for health."""
+        if path in ("/ping", "/health"):
+            return None
+        if path == "/version":
+            return Need(READ, SERVER)
+        named = path.startswith(_MODELS)
+        return Need(PREDICT, path[len(_MODELS) : -len(_INVOCATIONS)] if named else None)
+
     def takes_body(self, path: str) -> bool:
         """None does."""
         del path
@@ -135,7 +148,14 @@ class Mlflow:
 
     def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
         """`{"error_code": "BAD_REQUEST", "message": "…"}`."""
-        codes = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}
+        codes = {
+            401: "UNAUTHENTICATED",
+            403: "PERMISSION_DENIED",
+            429: "REQUEST_LIMIT_EXCEEDED",
+            404: "RESOURCE_DOES_NOT_EXIST",
+            500: "INTERNAL_ERROR",
+            503: "TEMPORARILY_UNAVAILABLE",
+        }
         code = codes.get(refusal.status, "BAD_REQUEST")
         return JSON_HEADERS, _encode({"error_code": code, "message": refusal.message})
 

@@ -14,9 +14,13 @@ from mainstay.serving.models import Loaded
 from mainstay.serving.pages import HEADERS, pages
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
+    PREDICT,
+    READ,
+    SERVER,
     Codec,
     Given,
     Headers,
+    Need,
     Problem,
     Refusal,
     Reply,
@@ -85,6 +89,18 @@ class Plain:
         codec = PlainCodec(loaded)
         named: dict[str, Codec] = {f"{_MODELS}{loaded.model}{_PREDICT}": codec}
         return {**named, _PREDICT: codec} if alone else named
+
+    def need(self, path: str) -> Need | None:
+        """Nothing for health; a page tells of no model, a document without a model's name of all."""
+        if path in ("/healthz", "/readyz"):
+            return None
+        if path in self._pages:
+            return Need(READ, SERVER)
+        predicts = path.endswith(_PREDICT)
+        if path.startswith(_MODELS):
+            name = path[len(_MODELS) :]
+            return Need(PREDICT, name[: -len(_PREDICT)]) if predicts else Need(READ, name)
+        return Need(PREDICT if predicts else READ)
 
     def takes_body(self, path: str) -> bool:
         """None does."""

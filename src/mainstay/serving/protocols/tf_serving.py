@@ -18,9 +18,12 @@ from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
+    PREDICT,
+    READ,
     Codec,
     Given,
     Headers,
+    Need,
     Problem,
     Refusal,
     Reply,
@@ -113,6 +116,13 @@ class TfServing:
         codec, base = PredictCodec(loaded), f"/v1/models/{loaded.model}"
         places = base, f"{base}/versions/{version_number(loaded)}", f"{base}/labels/{STABLE}"
         return {f"{place}{self.verb}": codec for place in places}
+
+    def need(self, path: str) -> Need | None:
+        """A model is read, or asked for predictions."""
+        found = _PATH.match(path)
+        if found is None:
+            return Need(READ)
+        return Need(PREDICT if found[4] == self.verb else READ, found[1])
 
     def takes_body(self, path: str) -> bool:
         """None does."""

@@ -12,7 +12,20 @@ import msgspec
 from mainstay.errors import did_you_mean
 from mainstay.models.tensors import Tensor
 from mainstay.serving.models import Loaded
-from mainstay.serving.protocols.codec import JSON_HEADERS, Codec, Headers, Problem, Refusal, Reply, version_number
+from mainstay.serving.protocols.codec import (
+    JSON_HEADERS,
+    MANAGE,
+    PREDICT,
+    READ,
+    SERVER,
+    Codec,
+    Headers,
+    Need,
+    Problem,
+    Refusal,
+    Reply,
+    version_number,
+)
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.open_inference.datatypes import column_datatype, datatype
 from mainstay.serving.protocols.open_inference.inference import InferCodec
@@ -24,7 +37,7 @@ Json = dict[str, Any]
 
 _INDEX = "/v2/repository/index"
 _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?$")
-_CONTROL = re.compile(r"^/v2/repository/models/[^/]+/(load|unload)$")
+_CONTROL = re.compile(r"^/v2/repository/models/([^/]+)/(load|unload)$")
 _STATS = "/v2/models/stats"
 _encode = msgspec.json.Encoder().encode
 
@@ -51,6 +64,20 @@ class OpenInference:
         del alone
         codec, base = InferCodec(loaded), f"/v2/models/{loaded.model}"
         return {f"{base}{self.verb}": codec, f"{base}/versions/{version_number(loaded)}{self.verb}": codec}
+
+    def need(self, path: str) -> Need | None:
+        """Nothing for health; loading and unloading is managing."""
+        path = path.rstrip("/")
+        if path in ("/v2/health/live", "/v2/health/ready"):
+            return None
+        if path == "/v2":
+            return Need(READ, SERVER)
+        if control := _CONTROL.match(path):
+            return Need(MANAGE, control[1])
+        found = None if path == _STATS else _MODEL.match(path)
+        if found is None:
+            return Need(READ)
+        return Need(PREDICT if found[3] == "infer" else READ, found[1])
 
     def takes_body(self, path: str) -> bool:
         """The index may be asked for the ready models alone."""
