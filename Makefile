@@ -108,7 +108,7 @@ docs: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra train \
-		--extra postgres --extra s3 --extra sign --extra images --group dev \
+		--extra postgres --extra s3 --extra sign --extra images --extra arrow --group dev \
 		--no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --group formats -c requirements.lock --no-header \
 		--no-annotate -o $(HEAVY).txt

@@ -28,7 +28,8 @@ its own models, exact to the columns, at `/openapi.json`, and to read and try at
 
 | protocol | predictions are at | documents |
 |---|---|---|
-| plain JSON, CSV | `/predict`, `/models/NAME/predict` | `/models`, `/models/NAME`, `/healthz`, `/readyz`, `/metrics` |
+| plain JSON, CSV, Arrow, Parquet | `/predict`, `/models/NAME/predict` | \
+`/models`, `/models/NAME`, `/healthz`, `/readyz`, `/metrics` |
 | Open Inference Protocol v2 | `/v2/models/NAME/infer`, `/v2/models/NAME/versions/N/infer` | \
 `/v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/NAME`, `…/ready`, `…/stats`, `/v2/repository/index` |
 | TensorFlow Serving | `/v1/models/NAME:predict`; also after `NAME/versions/N` and `NAME/labels/stable` | \

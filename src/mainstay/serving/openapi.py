@@ -20,7 +20,7 @@ _ERRORS = {
     "400": "The body is not JSON, or a value does not fit the signature; `field` and `row` say where.",
     "404": "No such model is deployed.",
     "405": "Another method is meant.",
-    "413": "The body is larger than this server takes.",
+    "413": "The body is larger than this server takes, or holds more than it reads at once.",
     "415": "The body is of another content type.",
     "503": "The model cannot answer now: its host process is starting again, or too many requests wait.",
 }
@@ -76,7 +76,9 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
         "operationId": operation,
         "summary": f"Predict {signature.target}{of}",
         "description": f"Answered by {loaded.version}. Columns may also be lists, all of one length: a value a row. "
-        "Tables are taken as `text/csv` too, and written where `Accept` asks for them.",
+        "Tables are taken as `text/csv` too, and, with the extra `arrow`, as `application/vnd.apache.parquet`, "
+        "`application/vnd.apache.arrow.stream` and `application/vnd.apache.arrow.file`; they are written where "
+        "`Accept` asks for them.",
         "requestBody": {
             "required": True,
             "content": {

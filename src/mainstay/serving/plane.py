@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from mainstay.errors import MachineError
 from mainstay.models.signature import InputError
 from mainstay.serving import metrics
-from mainstay.serving.bodies import BadBody, valid_id
+from mainstay.serving.bodies import Asked, BadBody, valid_id
 from mainstay.serving.bounded import TooLarge, TooSlow
 from mainstay.serving.ids import new_id
 from mainstay.serving.logs import Log, place_of
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 LONG_BODY = 65_536
 """Bytes of a body that is read, and answered, in a thread: it would keep the event loop too long."""
+MANY_ROWS = 1_000
+"""Rows whose answers are written in a thread."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,17 @@ class Plane:
         loaded, codec = target.loaded, target.codec
         try:
             long = len(body) > LONG_BODY
-            asked = await self._aside(codec.read, body, given) if long else codec.read(body, given)
+            read = await self._aside(codec.read, body, given) if long else codec.read(body, given)
+            asked = read if isinstance(read, Asked) else await read
             rows = len(asked.cells)
             answers = loaded.place.now(asked.cells) if rows else loaded.nothing
             if answers is None:
                 answers = await loaded.place.later(asked.cells)
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
-            written = answers, asked, identity
-            headers, reply = await self._aside(codec.write, *written) if long else codec.write(*written)
+            said = answers, asked, identity
+            long = long or rows > MANY_ROWS
+            written = await self._aside(codec.write, *said) if long else codec.write(*said)
+            headers, reply = written if isinstance(written, tuple) else await written
         except Exception as error:  # noqa: BLE001 - every error has an answer
             return self.refuse(target, error, rows=rows, seconds=perf_counter() - begun)
         target.counted.answered(200, rows=rows, seconds=perf_counter() - begun)

@@ -76,6 +76,7 @@ async def work(given: argparse.Namespace) -> None:
         server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
         await asyncio.wait({answering}, timeout=DRAIN_WITHIN)
     stopping.cancel()
+    await app.desk.columnar.close()
 
 
 def _read_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

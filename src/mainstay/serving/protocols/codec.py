@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from mainstay.errors import MainstayError
@@ -46,6 +46,10 @@ class Need(NamedTuple):
     """None: every model; `SERVER`: none in particular."""
 
 
+Written = tuple[Headers, bytes]
+"""The headers and the body of an answer."""
+
+
 class Refusal(NamedTuple):
     """Why a request has no answer; a protocol gives it its shape."""
 
@@ -73,16 +77,19 @@ class Problem(MainstayError):
 
 
 class Codec(Protocol):
-    """Translates the predictions of one version on one path."""
+    """Translates the predictions of one version on one path.
 
-    def read(self, body: bytes, headers: Given) -> Asked:
+    What another process reads or writes is awaited, in the event loop.
+    """
+
+    def read(self, body: bytes, headers: Given) -> Asked | Awaitable[Asked]:
         """The rows of a body; `Asked.form` is what `write` needs to know of the request.
 
         Raises:
             BadBody, InputError, Problem: it does not fit.
         """
 
-    def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
+    def write(self, answers: Answers, asked: Asked, identity: str) -> Written | Awaitable[Written]:
         """The answer's headers and body; `identity` is the prediction id.
 
         Raises:

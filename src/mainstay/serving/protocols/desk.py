@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import NoReturn
 
 from mainstay.errors import did_you_mean
 from mainstay.serving import metrics
+from mainstay.serving.columnar.client import ColumnarClient
 from mainstay.serving.follower import Follower
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import AGAIN, Problem
@@ -20,6 +22,13 @@ class Desk:
     def __init__(self, follower: Follower, run: Path) -> None:
         self._follower, self._run = follower, run
         self.draining = False
+        self.columnar = ColumnarClient()
+        """Reads and writes Arrow and Parquet."""
+
+    @property
+    def pool(self) -> Executor:
+        """Threads for what would keep the event loop too long."""
+        return self._follower.pool
 
     @property
     def serving(self) -> Mapping[str, Loaded]:

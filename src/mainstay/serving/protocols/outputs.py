@@ -48,16 +48,22 @@ class Outputs:
         Raises:
             Problem: an output is an array a row, which is no cell; 406.
         """
-        columns: dict[str, list[Any]] = {}
+        columns = self.columns(answers)
+        for name, array in columns.items():
+            if array.ndim > 1 or any(tensor.name == name and tensor.dtype == "bytes" for tensor in self.tensors):
+                raise Problem(406, f"Output {name!r} fits no cell of CSV: ask for application/json.")
+        return {name: _cells(array) for name, array in columns.items()}
+
+    def columns(self, answers: Answers) -> Mapping[str, Array]:
+        """The same as arrays of shape (n, …)."""
+        columns: dict[str, Array] = {}
         arrays = self.arrays(answers)
         for tensor in self.tensors:
             array = arrays[tensor.name]
             if tensor.name == PROBABILITIES and self._keys:
-                columns |= {f"probability_{key}": _cells(array[:, index]) for index, key in enumerate(self._keys)}
-            elif tensor.shape or tensor.dtype == "bytes":
-                raise Problem(406, f"Output {tensor.name!r} fits no cell of a table: ask for application/json.")
+                columns |= {f"probability_{key}": array[:, index] for index, key in enumerate(self._keys)}
             else:
-                columns[tensor.name] = _cells(array)
+                columns[tensor.name] = array
         return columns
 
     def arrays(self, answers: Answers) -> Mapping[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,8 @@ from mainstay.serving.protocols.codec import (
     Problem,
     Refusal,
     Reply,
+    Written,
+    kind_of,
     takes_json,
     version_number,
 )
@@ -39,23 +41,21 @@ _PREDICT = "/predict"
 class PlainCodec:
     """`/predict` of one version."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, desk: Desk) -> None:
         self._read, self._write = loaded.bodies.read, loaded.replies.write
-        self._tables = Tables(loaded)
+        self._tables = Tables(loaded, desk)
 
-    def read(self, body: bytes, headers: Given) -> Asked:
+    def read(self, body: bytes, headers: Given) -> Asked | Awaitable[Asked]:
         """The rows of a body: JSON, or a table; the form is the content type of an answer that is no JSON."""
         said, accept = headers.get("content-type"), headers.get("accept")
-        if said is None or said.startswith("application/json") or (cells := self._tables.read(body, said)) is None:
+        form = None if accept is None or accept == "*/*" else accepted(accept)
+        if said is None or said.startswith("application/json") or kind_of(said) not in KINDS:
             takes_json(said, KINDS)
             asked = self._read(body)
-        else:
-            asked = Asked(cells)
-        if accept is None or accept == "*/*" or (form := accepted(accept)) is None:
-            return asked
-        return asked._replace(form=form)
+            return asked if form is None else asked._replace(form=form)
+        return self._tables.read(body, kind_of(said), form)
 
-    def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
+    def write(self, answers: Answers, asked: Asked, identity: str) -> Written | Awaitable[Written]:
         """The answer."""
         if asked.form is None:
             return JSON_HEADERS, self._write(answers, asked.single, identity)
@@ -86,7 +86,7 @@ class Plain:
 
     def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
         """By its name, and without it where it is the only one."""
-        codec = PlainCodec(loaded)
+        codec = PlainCodec(loaded, self._desk)
         named: dict[str, Codec] = {f"{_MODELS}{loaded.model}{_PREDICT}": codec}
         return {**named, _PREDICT: codec} if alone else named
 
