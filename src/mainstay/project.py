@@ -45,6 +45,8 @@ EVENTS = (
 )
 """The kinds of events that webhooks can be told of."""
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9_.\[\]:-]{1,253}")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -135,6 +137,10 @@ class Serve(Struct, frozen=True):
     """Processes that answer."""
     max_body: int = 20_000_000
     """Largest request body, in bytes."""
+    hosts: tuple[str, ...] = ()
+    """Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right anyway."""
+    origins: tuple[str, ...] = ()
+    """Web pages of others that may ask the server, such as ["https://ml.example.org"]."""
 
 
 class Place(Struct, frozen=True):
@@ -266,6 +272,12 @@ def _problems_of_data(project: Project) -> Iterator[str]:
         yield f"[split] test = {split.test} must be a share between 0 and 1."
     if split.kind != "stratified" and not split.by:
         yield f'[split] kind = "{split.kind}" needs by = "COLUMN".'
+    for origin in project.serve.origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield f'[serve] origins names {origin!r}: write scheme, host and port alone, such as "https://example.org".'
+    for host in project.serve.hosts:
+        if not _HOST.fullmatch(host):
+            yield f'[serve] hosts names {host!r}: write a name alone, such as "ml.example.org".'
     if project.serve.workers < 1:
         yield f"[serve] workers = {project.serve.workers} must be at least 1."
     if project.registry.url is not None and not project.registry.blobs:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from mainstay.serving import metrics
 from mainstay.serving.app import App
+from mainstay.serving.door import Door
 from mainstay.serving.guard import Guard
 
 
@@ -48,7 +49,13 @@ def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
     loaded = {name: SimpleNamespace(model=name, version=f"{name}:1") for name in ("broken", "whole")}
     follower = SimpleNamespace(serving=loaded, names=frozenset(loaded), pool=None)
     app = App(
-        follower, metrics.Slots(tmp_path / "0.slots"), Guard(tmp_path, log=said), run=tmp_path, max_body=100, log=said
+        follower,
+        metrics.Slots(tmp_path / "0.slots"),
+        Guard(tmp_path, log=said),
+        Door(loopback=True),
+        run=tmp_path,
+        max_body=100,
+        log=said,
     )
     app._dialects = (Speaks(),)
     proto = Proto()

@@ -60,6 +60,8 @@ def serve(
         port=said.port if port is None else port,
         workers=said.workers if workers is None else workers,
         max_body=said.max_body,
+        hosts=said.hosts,
+        origins=said.origins,
         human=human,
     )
     root = state_of(folder)

@@ -13,17 +13,21 @@ from typing import Any, Protocol
 
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
+from mainstay.serving.door import Door, Shared, no_form
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import Plane, Target
-from mainstay.serving.protocols.codec import PREDICT, Dialect, Headers
+from mainstay.serving.protocols.codec import PREDICT, Dialect, Given, Headers
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
 from mainstay.serving.protocols.plain import Plain
 from mainstay.serving.protocols.tf_serving import TfServing
+
+ASK_PERSON = ("www-authenticate", 'Basic realm="mainstay", charset="UTF-8"')
+"""Has a browser ask for a user, who does not matter, and a password, which is the key."""
 
 
 class Scope(Protocol):
@@ -48,9 +52,17 @@ class App:
     """The routes of a worker."""
 
     def __init__(
-        self, follower: Follower, slots: metrics.Slots, guard: Guard, *, run: Path, max_body: int, log: Log
+        self,
+        follower: Follower,
+        slots: metrics.Slots,
+        guard: Guard,
+        door: Door,
+        *,
+        run: Path,
+        max_body: int,
+        log: Log,
     ) -> None:
-        self.follower, self.guard, self.log = follower, guard, log
+        self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
         self.plane = Plane(slots, pool=follower.pool, log=log)
@@ -68,10 +80,15 @@ class App:
         """Answers one request."""
         if self.follower.serving is not self._serving:
             self._learn(self.follower.serving)
-        path = scope.path
+        path, given = scope.path, scope.headers
+        if not self.door.passes(given.get("host"), given.get("origin")):
+            shown = self._at_the_door(scope, proto, path)
+            if shown is None:
+                return
+            proto = shown
         target = self._targets.get(path)
         if target is not None and scope.method == "POST":
-            await self._predict(scope, proto, target)
+            await self._predict(given, proto, target)
         else:
             await self._other(scope, proto, path)
 
@@ -93,8 +110,29 @@ class App:
             for path, codec in dialect.codecs(loaded, alone=alone).items()
         }
 
-    async def _predict(self, scope: Scope, proto: Proto, target: Target) -> None:
-        given, plane = scope.headers, self.plane
+    def _at_the_door(self, scope: Scope, proto: Proto, path: str) -> Proto | None:
+        """Looks at a request more closely: how it is answered; None: it was, as a page of others may have sent it."""
+        given, dialect = scope.headers, self._dialect(path)
+        origin = given.get("origin")
+        try:
+            if dialect.need(path) is not None:  # health is anybody's, under any name
+                self.door.check_host(given.get("host"))
+            self.door.check_page(given)
+            if not self.door.shares(origin):
+                return proto
+            if scope.method != "OPTIONS" or given.get("access-control-request-method") is None:
+                return Shared(proto, origin)
+            reply = self.door.preflight(given)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
+            reply = self.plane.refused(dialect, error)
+        proto.response_bytes(reply.status, reply.headers, reply.body)
+        return None
+
+    def _dialect(self, path: str) -> Dialect:
+        return next(each for each in self._dialects if each.claims(path))
+
+    async def _predict(self, given: Given, proto: Proto, target: Target) -> None:
+        plane = self.plane
         plane.entered()
         try:
             self.guard.require(given, PREDICT, target.loaded.model)
@@ -111,14 +149,17 @@ class App:
 
     async def _other(self, scope: Scope, proto: Proto, path: str) -> None:
         """Answers what is no prediction, or cannot be one."""
-        begun, method = perf_counter(), scope.method
-        dialect = next(each for each in self._dialects if each.claims(path))
+        begun, method, given = perf_counter(), scope.method, scope.headers
+        dialect = self._dialect(path)
         try:
             need, body = dialect.need(path), b""
+            self.door.check_page(given)
             if need is not None:
-                self.guard.require(scope.headers, *need)
+                self.guard.require(given, *need)
+            if method == "POST" and not path.endswith(dialect.verb):
+                no_form(given.get("content-type"))
             if method == "POST" and dialect.takes_body(path):
-                body = await self.reader.read(proto, scope.headers.get("content-length"))
+                body = await self.reader.read(proto, given.get("content-length"))
             reply = dialect.other(method, path, body)
         except NoBody:
             return
@@ -127,6 +168,8 @@ class App:
                 reply = self.plane.refuse_unrouted(dialect, error, seconds=perf_counter() - begun)
             else:
                 reply = self.plane.refused(dialect, error)
+            if reply.status == 401 and "text/html" in given.get("accept", ""):
+                reply.headers.append(ASK_PERSON)
         proto.response_bytes(reply.status, reply.headers, b"" if method == "HEAD" else reply.body)
 
 

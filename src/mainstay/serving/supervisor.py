@@ -45,6 +45,10 @@ class Settings:
     workers: int = 1
     max_body: int = 20_000_000
     """Bytes."""
+    hosts: tuple[str, ...] = ()
+    """Names that the server is called by, beside addresses and localhost."""
+    origins: tuple[str, ...] = ()
+    """Web pages of others that may ask it, such as "https://ml.example.org"."""
     human: bool = False
     """Words rather than JSON lines in the log."""
 
@@ -106,6 +110,7 @@ class _Worker:
         self.index = index
         self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
         self._command += ["--host", address, "--port", str(port), "--max-body", str(settings.max_body)]
+        self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
         self._command += ["--log", "human" if settings.human else "json"]
         self._deaths = 0
         self._again_at: float | None = None

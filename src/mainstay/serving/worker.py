@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import uvloop
@@ -20,6 +22,7 @@ from granian.server.embed import Server
 
 from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
+from mainstay.serving.door import Door
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import logger, take_over
@@ -52,7 +55,14 @@ async def work(given: argparse.Namespace) -> None:
         await asyncio.sleep(FIRST_LOOK)
     if stop.is_set():
         return
-    app = App(follower, slots, guard, run=given.run, max_body=given.max_body, log=log)
+    door = Door(
+        loopback=ip_address(given.host).is_loopback,
+        own=(given.called, socket.gethostname()),
+        hosts=given.hosts,
+        origins=given.origins,
+        is_open=lambda: guard.open,
+    )
+    app = App(follower, slots, guard, door, run=given.run, max_body=given.max_body, log=log)
     server = Server(
         app,
         address=given.host,
@@ -91,7 +101,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the routing table")
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--host", required=True)
+    parser.add_argument("--called", required=True, help="the host as the operator named it")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--hosts", nargs="*", default=())
+    parser.add_argument("--origins", nargs="*", default=())
     parser.add_argument("--max-body", type=int, required=True)
     parser.add_argument("--log", choices=("json", "human"), required=True)
     uvloop.run(work(parser.parse_args()))

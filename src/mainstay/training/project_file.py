@@ -74,6 +74,9 @@ _SERVE = {
     "port": "Default: 8080.",
     "workers": "Processes that answer. Default: 1.",
     "max_body": "Largest request body, in bytes. Default: 20000000.",
+    "hosts": 'Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right\n'
+    "anyway. Where callers need keys, any name is right unless some stand here. Default: none.",
+    "origins": 'Web pages of others that may ask the server, such as ["https://app.example.org"]. Default: none.',
 }
 _REGISTRY = {
     "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"
