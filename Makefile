@@ -3,7 +3,7 @@
 # make test    the whole suite; ARGS="-k form" passes words to pytest
 # make test-formats  the tests with Keras, PyTorch, CatBoost, MLflow and Triton's client, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
-# make bench   requests per second on one core, beside a bare server
+# make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
 # make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
@@ -119,4 +119,4 @@ lock: setup
 	$(BIN)/python -m tools.lock
 
 clean:
-	rm -rf $(VENV) $(HEAVY) $(FUZZ) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf $(VENV) $(HEAVY) $(FUZZ) .venv-peers build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

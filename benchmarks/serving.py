@@ -1,181 +1,272 @@
-"""Requests per second on one core, one row of JSON by name, against a bare application in the same run.
+"""How fast Mainstay serves, beside a bare application and beside other servers, in one run.
 
-    make bench                              python benchmarks/serving.py --seconds 3 --rounds 5
+    make bench                                    all of it, a quarter of an hour and 6 GB the first time
+    make bench ARGS="--only single"               Mainstay and the bare application alone, two minutes
+    python benchmarks/serving.py --seconds 3 --rounds 5 --peers FastAPI,MLServer
 
-The server has a core of its own and so has the load generator. Both servers are up at once; rounds alternate, so that
-a slow moment of the machine meets both; medians are compared.
+The server has a core of its own and so has the load generator. Those that are compared are up at once; rounds
+alternate, so that a slow moment of the machine meets all of them; medians are compared.
 """
 
 import argparse
 import json
 import os
 import platform
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import contestants
 import load
 import numpy as np
-import pandas as pd
-import psutil
-from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder
+import processes
+import servers
+import subjects
+from contestants import CONTESTANTS, Peer
+from load import Question, Rate
 
-import mainstay
-from mainstay.models.formats.export import Exported
-from mainstay.models.formats.raw_graph import raw_graph
-from mainstay.operations.background import background
-from mainstay.registry.store import Registry
-
-HERE = Path(__file__).resolve().parent
-SERVER_CORE, LOAD_CORE = 0, 1
-CREDIT = Path(os.environ.get("MAINSTAY_TEST_DATA", HERE.parents[1] / "shared" / "data")) / "credit.csv"
+SERVER, LOADER = "0", "1"
+HEADERS = {"Content-Type": "application/json"}
+PREDICT = "/predict"
+SECTIONS = ("single", "bulk", "workers", "start", "peers")
 
 
-def breast_cancer(folder: Path) -> bytes:
-    """30 numbers, 100 boosted trees; the row that is asked."""
-    rows, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    y = y.map({0: "malignant", 1: "benign"})
-    model = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=0).fit(rows[:400], y[:400])
-    mainstay.register(model, name="cancer", X=rows[:400], X_test=rows[400:], y_test=y[400:], folder=folder)
-    return json.dumps(rows.iloc[500].to_dict()).encode()
+@dataclass(frozen=True)
+class Given:
+    """How long, and with what, is measured."""
+
+    seconds: float
+    rounds: int
+    connections: int
+    environments: Path
+    peers: tuple[str, ...]
 
 
-def credit(folder: Path) -> bytes:
-    """20 mixed columns; the row that is asked."""
-    frame = pd.read_csv(CREDIT)
-    y = frame.pop("class")
-    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    boosted = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=0)
-    model = make_pipeline(make_column_transformer((codes, texts), remainder="passthrough"), boosted)
-    model.fit(frame[:800], y[:800])
-    mainstay.register(model, name="credit", X=frame[:800], X_test=frame[800:], y_test=y[800:], folder=folder)
-    row = {name: value.item() if isinstance(value, np.generic) else value for name, value in frame.iloc[900].items()}
-    return json.dumps(row).encode()
+@dataclass(frozen=True)
+class Subject:
+    """A registered model, deployed, with rows to ask."""
+
+    name: str
+    rows: list[dict[str, Any]]
+    project: Path
+    bare: Path
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return self.rows[-1]
+
+    @property
+    def question(self) -> Question:
+        return Question(PREDICT, json.dumps(self.row).encode(), HEADERS)
 
 
-def bare_files(project: Path, name: str, folder: Path) -> None:
-    """What the bare application loads: the version's own graph, with raw columns in front where there are texts."""
-    with Registry.open(project / ".mainstay") as registry:
-        chosen = registry.version(name)
-        package = registry.package(chosen)
-        registry.deploy(chosen, expecting=None, actor="benchmark", override=True, reason="to be measured")
-    signature, encoder, graph = package.signature, package.encoder, package.read(package.spec.file)
-    assert encoder is not None
-    if any(column.type == "category" for column in signature.inputs):
-        graph = raw_graph(signature, encoder, Exported(graph, encoder.dtype, {}))
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(graph)
-    (folder / "columns.json").write_text(json.dumps([[column.name, column.type] for column in signature.inputs]))
-    (folder / "labels.json").write_text(json.dumps(signature.labels))
+Contest = Mapping[str, tuple[int, Question]]
+"""By name: a port, and what is asked there."""
 
 
-@contextmanager
-def bare(model: Path) -> Iterator[int]:
-    """The bare application, on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "granian", "--interface", "rsgi", "--no-ws"]
-    command += ["--loop", "uvloop", "--http", "1", "--workers", "1", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen([*command, "bare:app"], cwd=HERE, env={**os.environ, "BARE_MODEL": str(model)})
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+def rounds(contest: Contest, given: Given, *, loader: str = LOADER, connections: int = 0) -> dict[str, list[Rate]]:
+    """Each asked in turn, round by round."""
+    found: dict[str, list[Rate]] = {name: [] for name in contest}
+    for _ in range(given.rounds):
+        for name, (port, asked) in contest.items():
+            rate = load.measure(
+                port, asked, connections=connections or given.connections, seconds=given.seconds, cores=loader
+            )
+            found[name].append(rate)
+    return found
 
 
-def ask(port: int, path: str, body: bytes, *, pause: float = 0.05) -> dict:
-    """One answer, tried until the server is up."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", data=body, headers={"content-type": "application/json"}
+def middle(rates: Sequence[Rate], of: Callable[[Rate], float] = lambda rate: rate.per_second) -> float:
+    return statistics.median(map(of, rates))
+
+
+def ratios(mine: Sequence[Rate], other: Sequence[Rate], of=lambda rate: rate.per_second) -> str:
+    """The median of the rounds' ratios, and their range."""
+    each = sorted(of(m) / of(o) for m, o in zip(mine, other, strict=True))
+    return f"{statistics.median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
+
+
+def single(subject: Subject, given: Given) -> None:
+    """One row of JSON by name, beside the bare application: requests a second, and the slowest hundredth."""
+    with servers.bare(subject.bare) as (theirs, _), servers.mainstay(subject.project) as (ours, _):
+        asked = subject.question
+        _agree(servers.shares(_said(ours, asked)), servers.shares(_said(theirs, asked)), "the bare application")
+        rates = rounds({"bare": (theirs, asked), "mainstay": (ours, asked)}, given)
+    mine, bare = rates["mainstay"], rates["bare"]
+    say(
+        f"{subject.name}: one row ({len(asked.body)} bytes)",
+        f"bare {middle(bare):,.0f}/s, Mainstay {middle(mine):,.0f}/s, ratio {ratios(mine, bare)}; p99 "
+        f"{_ms(bare)} and {_ms(mine)} ms, ratio {ratios(mine, bare, lambda rate: rate.p99)}",
     )
-    until = time.monotonic() + 20
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return json.load(answer)
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(pause)
 
 
-def first_answer(project: Path, body: bytes) -> float:
-    """Seconds from the start of `mainstay serve` to its first answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mainstay", "serve", "--port", str(port)]
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        ask(port, "/predict", body, pause=0.005)
-        return time.perf_counter() - begun
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def compare(name: str, make, *, rounds: int, seconds: float, connections: int) -> None:
-    """Measures one model and prints its line."""
-    with tempfile.TemporaryDirectory() as scratch:
-        project = Path(scratch) / "project"
-        project.mkdir()
-        body = make(project)
-        bare_files(project, name, Path(scratch) / "bare")
-        mine = sorted(os.sched_getaffinity(0))
-        started = sorted(first_answer(project, body) for _ in range(3))[1]
-        with bare(Path(scratch) / "bare") as bare_port:
-            os.sched_setaffinity(0, {SERVER_CORE})  # what is started now inherits it
-            with background(project) as running:
-                os.sched_setaffinity(0, mine)
-                port = int(running.url.rpartition(":")[2])
-                theirs, ours = ask(bare_port, "/", body), ask(port, "/predict", body)
-                if theirs["prediction"] != ours["prediction"]:
-                    raise SystemExit(f"The two servers do not agree: {theirs} and {ours}.")
-                rates: dict[str, list[float]] = {"bare": [], "mainstay": []}
-                for _ in range(rounds):
-                    for who, at, path in (("bare", bare_port, "/"), ("mainstay", port, "/predict")):
-                        rates[who].append(
-                            load.requests_per_second(
-                                at, path, body, connections=connections, seconds=seconds, core=LOAD_CORE
-                            )
-                        )
-                memory = sum(worker.memory_info().rss for worker in psutil.Process(running.pid).children())
-    middle = {who: statistics.median(found) for who, found in rates.items()}
-    ratios = sorted(m / b for m, b in zip(rates["mainstay"], rates["bare"], strict=True))
-    print(
-        f"{name:8} {len(body):5} bytes   bare {middle['bare']:8,.0f}/s   mainstay {middle['mainstay']:8,.0f}/s   "
-        f"ratio {middle['mainstay'] / middle['bare']:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
-        f"\n         first answer {started:.2f} s after the start; the worker takes {memory / 1e6:.0f} MB in the end",
-        flush=True,
+def bulk(subject: Subject, given: Given) -> None:
+    """1,000 rows at once: as a binary tensor beside ONNX Runtime alone, and as JSON beside FastAPI."""
+    rows = (subject.rows * (1000 // len(subject.rows) + 1))[:1000]
+    values = np.array([list(row.values()) for row in rows], dtype=np.float64)
+    head = {
+        "inputs": [
+            {
+                "name": "rows",
+                "shape": list(values.shape),
+                "datatype": "FP64",
+                "parameters": {"binary_data_size": values.nbytes},
+            }
+        ],
+        "outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}],
+    }
+    document = json.dumps(head).encode()
+    binary = Question(
+        f"/v2/models/{subject.name}/infer",
+        document + values.tobytes(),
+        {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(document))},
     )
+    with servers.mainstay(subject.project) as (ours, _):
+        servers.ask(ours, PREDICT, subject.question.body)
+        alone, mine = [], []
+        for _ in range(given.rounds):
+            alone.append(_alone(subject.bare, values, given.seconds))
+            mine.append(load.measure(ours, binary, connections=2, seconds=given.seconds, cores=LOADER))
+        say(
+            f"{subject.name}: 1,000 rows, binary tensor",
+            f"ONNX Runtime alone {middle(alone):,.0f}/s, Mainstay {middle(mine):,.0f}/s, ratio {ratios(mine, alone)}",
+        )
+        fastapi = CONTESTANTS[0]
+        with _peer(fastapi, subject, given) as (theirs, _):
+            servers.ask(theirs, "/", subject.question.body)
+            asked = json.dumps(rows).encode()
+            rates = rounds(
+                {"them": (theirs, Question("/many", asked, HEADERS)), "us": (ours, Question(PREDICT, asked, HEADERS))},
+                given,
+                connections=2,
+            )
+        say(
+            f"{subject.name}: 1,000 rows, JSON by name",
+            f"{fastapi.name} {middle(rates['them']):,.1f}/s, Mainstay {middle(rates['us']):,.1f}/s, "
+            f"ratio {ratios(rates['us'], rates['them'])}",
+        )
+
+
+def _alone(model: Path, values: np.ndarray, seconds: float) -> Rate:
+    """ONNX Runtime in a process of its own on the server's core: runs of all rows a second."""
+    code = (
+        "import sys, time, json, numpy as np, onnxruntime as ort\n"
+        "o = ort.SessionOptions(); o.intra_op_num_threads = o.inter_op_num_threads = 1\n"
+        "s = ort.InferenceSession(sys.argv[1], o, providers=['CPUExecutionProvider'])\n"
+        "x = np.load(sys.argv[2]); n = 0; s.run(['probabilities'], {'features': x}); b = time.perf_counter()\n"
+        "while (t := time.perf_counter() - b) < float(sys.argv[3]): s.run(['probabilities'], {'features': x}); n += 1\n"
+        "print(n / t)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "x.npy", values)
+        command = ["taskset", "-c", SERVER, sys.executable, "-c", code]
+        command += [str(model / "model.onnx"), str(Path(folder) / "x.npy"), str(seconds)]
+        return Rate(float(subprocess.run(command, capture_output=True, check=True).stdout), 0.0)
+
+
+def workers(subject: Subject, given: Given) -> None:
+    """Two workers beside one, the load generator on the same two cores."""
+    both = f"{SERVER},{LOADER}"
+    with (
+        servers.mainstay(subject.project, "--workers", "1", cores=both) as (one, _),
+        servers.mainstay(subject.project, "--workers", "2", cores=both) as (two, _),
+    ):
+        for port in (one, two):
+            servers.ask(port, PREDICT, subject.question.body)
+        asked = subject.question
+        rates = rounds({"one": (one, asked), "two": (two, asked)}, given, loader=both)
+    say(
+        f"{subject.name}: two workers on two cores, the load beside them",
+        f"one {middle(rates['one']):,.0f}/s, two {middle(rates['two']):,.0f}/s, "
+        f"ratio {ratios(rates['two'], rates['one'])}",
+    )
+
+
+def start(subject: Subject, given: Given) -> None:
+    """From the start of the process to the first answer, and the memory of all its processes then."""
+    body, found = subject.question.body, {}
+    for name, start_one, path in (
+        ("bare", lambda: servers.bare(subject.bare), "/"),
+        ("Mainstay", lambda: servers.mainstay(subject.project), PREDICT),
+    ):
+        told = [servers.first_answer(start_one(), path, body) for _ in range(given.rounds)]
+        found[name] = statistics.median(t for t, _ in told), statistics.median(m for _, m in told)
+    (slow, much), (mine, own) = found["bare"], found["Mainstay"]
+    say(
+        f"{subject.name}: start to first answer, and memory of all processes",
+        f"bare {slow:.2f} s, {much / 1e6:.0f} MB; Mainstay {mine:.2f} s, {own / 1e6:.0f} MB; "
+        f"ratios {mine / slow:.1f} and {own / much:.1f}",
+    )
+
+
+def peers(subject: Subject, given: Given) -> None:
+    """One row of JSON beside each of the other servers."""
+    with servers.mainstay(subject.project) as (ours, _):
+        right = servers.shares(_said(ours, subject.question))
+        for peer in CONTESTANTS:
+            if given.peers and not any(wanted.lower() in peer.name.lower() for wanted in given.peers):
+                continue
+            _against(peer, subject, given, ours, right)
+
+
+def _against(peer: Peer, subject: Subject, given: Given, ours: int, right: Sequence[float]) -> None:
+    asked = Question(peer.path, json.dumps(peer.body(subject.row)).encode(), HEADERS)
+    title = f"{subject.name}: one row, {peer.name} ({peer.packages[0]})"
+    try:
+        with _peer(peer, subject, given) as (theirs, pid):
+            said = json.loads(servers.ask(theirs, asked.path, asked.body))
+            _agree(peer.shares(said), right, peer.name)
+            rates = rounds({"them": (theirs, asked), "us": (ours, subject.question)}, given)
+            memory = processes.memory(pid)
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(title, f"left out, for it does not start here: {error}")
+        return
+    them, us = rates["them"], rates["us"]
+    say(
+        title,
+        f"{middle(them):,.0f}/s, p99 {_ms(them)} ms, {memory / 1e6:.0f} MB; Mainstay {middle(us):,.0f}/s, "
+        f"p99 {_ms(us)} ms; ratio {ratios(us, them)}",
+    )
+
+
+def _peer(peer: Peer, subject: Subject, given: Given):
+    binaries = contestants.environment(peer, given.environments)
+    folder = subject.bare.parent / f"peer-{peer.packages[0].split('==')[0]}"
+    folder.mkdir(exist_ok=True)
+    (folder / "row.json").write_text(json.dumps(subject.row))
+    return contestants.running(
+        peer, binaries, folder, subject.name, subjects.CREDIT, core=int(SERVER), onnx=subject.bare
+    )
+
+
+def _said(port: int, asked: Question) -> dict[str, Any]:
+    return dict(json.loads(servers.ask(port, asked.path, asked.body)))
+
+
+def _agree(theirs: Sequence[float], ours: Sequence[float], who: str) -> None:
+    if not np.allclose(theirs, ours, rtol=0, atol=1e-6):
+        raise SystemExit(f"{who} does not give the same answer: {theirs}, and {ours}.")
+
+
+def _ms(rates: Sequence[Rate]) -> str:
+    return f"{1000 * middle(rates, lambda rate: rate.p99):.2f}"
+
+
+def say(title: str, line: str) -> None:
+    print(f"- {title}: {line}", flush=True)
 
 
 def machine() -> str:
     """The processor and the versions that a number depends on."""
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), platform.processor())
     libraries = ", ".join(
         f"{each} {version(each)}" for each in ("granian", "uvloop", "msgspec", "onnxruntime", "numpy")
     )
@@ -187,20 +278,36 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of one round (default 3)")
     parser.add_argument("--rounds", type=int, default=5, help="of each server (default 5)")
     parser.add_argument("--connections", type=int, default=32)
-    given = parser.parse_args()
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--peers", default="", help="parts of names; all of them by default")
+    parser.add_argument("--environments", type=Path, default=Path(".venv-peers"), help="where the peers are installed")
+    said = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("Two cores are needed: one for the server, one for the load.")
+    wanted = said.only.split(",")
+    if unknown := set(wanted) - set(SECTIONS):
+        raise SystemExit(f"There is no part {min(unknown)!r}: choose of {', '.join(SECTIONS)}.")
+    names = tuple(name for name in said.peers.split(",") if name)
+    given = Given(said.seconds, said.rounds, said.connections, said.environments.absolute(), names)
     print(machine(), flush=True)
-    print(
-        f"one row of JSON by name, {given.connections} connections, {given.rounds} rounds of {given.seconds:g} s",
-        flush=True,
-    )
-    rest = {"rounds": given.rounds, "seconds": given.seconds, "connections": given.connections}
-    compare("cancer", breast_cancer, **rest)
-    if CREDIT.exists():
-        compare("credit", credit, **rest)
+    print(f"{given.connections} connections, {given.rounds} rounds of {given.seconds:g} s", flush=True)
+    made = {"cancer": subjects.cancer}
+    if subjects.CREDIT.exists():
+        made["credit"] = subjects.credit
     else:
-        print("credit   left out: set MAINSTAY_TEST_DATA to the folder that holds credit.csv")
+        print("credit is left out: set MAINSTAY_TEST_DATA to the folder that holds credit.csv")
+    parts = {"single": single, "bulk": bulk, "workers": workers, "start": start, "peers": peers}
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as at_end:
+        at_end.callback(sys.stdout.flush)
+        for name, make in made.items():
+            folder = Path(scratch) / name
+            (folder / "project").mkdir(parents=True)
+            rows = make(folder / "project")
+            subjects.bare_files(folder / "project", name, folder / "bare")
+            subject = Subject(name, rows, folder / "project", folder / "bare")
+            for part in wanted:
+                if part != "bulk" or name == "cancer":
+                    parts[part](subject, given)
 
 
 if __name__ == "__main__":
