@@ -24,7 +24,7 @@ class Speaks:
     def claims(self, path):
         return True
 
-    def codecs(self, loaded, *, alone):
+    def codecs(self, loaded, at):
         if loaded.model == "broken":
             raise RuntimeError("no paths")
         return {f"/models/{loaded.model}/predict": object()}
@@ -47,7 +47,7 @@ class Proto:
 def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
     said = Said()
     loaded = {name: SimpleNamespace(model=name, version=f"{name}:1") for name in ("broken", "whole")}
-    follower = SimpleNamespace(serving=loaded, names=frozenset(loaded), pool=None)
+    follower = SimpleNamespace(serving=loaded, beside={}, edition=1, routes={}, names=frozenset(loaded), pool=None)
     app = App(
         follower,
         metrics.Slots(tmp_path / "0.slots"),

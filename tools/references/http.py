@@ -28,24 +28,27 @@ its own models, exact to the columns, at `/openapi.json`, and to read and try at
 
 | protocol | predictions are at | documents |
 |---|---|---|
-| plain JSON, CSV, Arrow, Parquet | `/predict`, `/models/NAME/predict` | \
-`/models`, `/models/NAME`, `/healthz`, `/readyz`, `/metrics` |
+| plain JSON, CSV, Arrow, Parquet | `/predict`, `/models/NAME/predict`, `/models/NAME/versions/N/predict` | \
+`/models`, `/models/NAME`, `/models/NAME/versions/N`, `/healthz`, `/readyz`, `/metrics` |
 | Open Inference Protocol v2 | `/v2/models/NAME/infer`, `/v2/models/NAME/versions/N/infer` | \
 `/v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/NAME`, `…/ready`, `…/stats`, `/v2/repository/index` |
-| TensorFlow Serving | `/v1/models/NAME:predict`; also after `NAME/versions/N` and `NAME/labels/stable` | \
+| TensorFlow Serving | `/v1/models/NAME:predict`; also after `NAME/versions/N` and `NAME/labels/LABEL` | \
 `/v1/models/NAME`, `/v1/models/NAME/metadata` |
 | MLflow | `/invocations`, `/models/NAME/invocations` | `/ping`, `/health`, `/version` |
 
 The same rows get the same answers in each, and what one refuses, all refuse, each in its own shape of errors. A path
-without a name answers while one model is deployed; with several it is a 404 that lists their paths. Only the deployed
-version exists.
+without a name answers while one model is deployed; with several it is a 404 that lists their paths. A path without a
+version is answered by the one that takes the traffic; with a number, by that one, if it takes the traffic or is
+[deployed beside](../how-to/replace-a-version.md). A label is an alias of the model; `stable` is what takes the traffic.
+Each answer names the version that gave it: in its body, or in the header `x-model` where the protocol's body has no
+place for it (tables, TensorFlow Serving, MLflow).
 """
 
 
 def page() -> str:
     # The document is made from a model's name, version and signature alone; nothing has to be loaded for it.
     sample = cast("Loaded", SimpleNamespace(model="credit", version="credit:1", signature=SAMPLE))
-    api = document([sample])
+    api = document([sample], [sample])
     lines = [_INTRO.strip(), ""]
     for path, verbs in api["paths"].items():
         for verb, operation in verbs.items():

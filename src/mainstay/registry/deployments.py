@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from mainstay.errors import MainstayError
 from mainstay.registry import beside, events, schema, versions
@@ -183,6 +183,13 @@ def of_model(connection: Connection, model: str) -> Deployment | None:
 def generation(connection: Connection) -> int:
     """How many times a deployment was changed."""
     return int(connection.execute(select(_C.value).where(_C.name == "generation")).scalar_one())
+
+
+def mark(connection: Connection) -> tuple[int, int]:
+    """The generation, and the id of the newest event (0: none)."""
+    newest = select(func.max(schema.event.c.id)).scalar_subquery()
+    reached, event = connection.execute(select(_C.value, newest).where(_C.name == "generation")).one()
+    return int(reached), int(event or 0)
 
 
 def _deployable(connection: Connection, version: Version, *, override: bool, reason: str) -> tuple[Version, bool]:

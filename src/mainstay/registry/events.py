@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from mainstay.registry import outbox, schema
 from mainstay.registry.records import Event
@@ -26,7 +26,6 @@ KEY_REVOKED = "key_revoked"
 KEY_FORGOTTEN = "key_forgotten"
 
 _COLUMNS = schema.event.c
-_NEWEST = select(func.max(_COLUMNS.id))
 _TELL = insert(schema.event).returning(_COLUMNS.id)
 
 
@@ -54,11 +53,6 @@ def write(
     event_id = int(connection.execute(_TELL, row).scalar_one())
     outbox.enqueue(connection, event_id, kind, at=at)
     return event_id
-
-
-def newest(connection: Connection) -> int:
-    """The highest id; 0: nothing happened yet."""
-    return int(connection.execute(_NEWEST).scalar() or 0)
 
 
 def page(connection: Connection, *, model: str | None, after: int, limit: int) -> list[Event]:

@@ -303,7 +303,7 @@ class Registry:
     def mark(self) -> tuple[int, int]:
         """What changes whenever anything does: the generation, and the id of the newest event (0: none)."""
         with self._database.read() as connection:
-            return deployments.generation(connection), events.newest(connection)
+            return deployments.mark(connection)
 
     # Events
 

@@ -14,21 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from mainstay.errors import MachineError, MainstayError
+from msgspec import structs
+
+from mainstay.errors import MachineError
 from mainstay.models.package import Package
-from mainstay.models.signing import NotSigned
 from mainstay.registry.blobs import Blobs
 from mainstay.registry.ids import new_id
 from mainstay.registry.keys import Keys
 from mainstay.registry.local import LocalCopies
-from mainstay.registry.records import Deployment, Member, Version
+from mainstay.registry.records import Alias, Deployment, Member, Version
 from mainstay.serving.access import grants_of, write_grants
-from mainstay.serving.admission import Admission, NotAdmitted, Signers
+from mainstay.serving.admission import Admission, Signers
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
+from mainstay.serving.placing import Placer
 from mainstay.serving.rates import SLOTS
-from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledgements, write_table
+from mainstay.serving.routing import Acknowledgement, Table, acknowledgements, write_table
 
 STEP = 0.1
 """Seconds between two steps."""
@@ -40,7 +42,6 @@ LEAVE_WITHIN = 10.0
 """Seconds that the end of a server waits for a step that is under way."""
 ASK_AGAIN = 2.0
 """Seconds after which a version that could not be placed is looked at again: it may be signed or trusted since."""
-IN_WORKER = "onnx"
 
 
 class Facts(Protocol):
@@ -49,16 +50,13 @@ class Facts(Protocol):
     blobs: Blobs
     keys: Keys
 
-    def generation(self) -> int: ...
+    def mark(self) -> tuple[int, int]: ...
+    def aliases(self, model: str) -> list[Alias]: ...
     def deployments(self) -> list[Deployment]: ...
     def version(self, ref: str) -> Version: ...
     def package(self, version: Version) -> Package: ...
     def beat(self, member: Member) -> None: ...
     def leave(self, member_id: str) -> None: ...
-
-
-class NoHost(MainstayError):
-    """A version's host process could not be brought up."""
 
 
 class Agent:
@@ -82,6 +80,7 @@ class Agent:
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
         self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, log=log)
+        self.placer = Placer(registry, self.copies, self.hosts, self.admission)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
         self.workers: frozenset[int] = frozenset()
@@ -89,10 +88,9 @@ class Agent:
         self.table: Table | None = None
         """As it was written last."""
         self._begun = time.monotonic()
-        self._looked: tuple[int, int, int] | None = None
+        self._looked: tuple[int, int, int, int] | None = None
         self._again_at = float("inf")
-        self._errors: dict[str, str] = {}
-        self._deployed: set[str] = set()
+        self._wanted: set[str] = set()
         self._keys_edition = -1
         self._slots: dict[str, int] = {}
         """Where the rates of keys are kept, by the key's id."""
@@ -119,15 +117,24 @@ class Agent:
             self.log("registry_away", f"The registry was not told of the end: {error}", level="error")
 
     def serving(self) -> list[str]:
-        """The versions of the table, in order."""
-        return [] if self.table is None else sorted(route.stable for route in self.table.routes.values())
+        """The versions of the table, by model, those that take the traffic first."""
+        table = self.table
+        return [] if table is None else [ref for model in sorted(table.routes) for ref in table.routes[model].placed]
 
     def refused(self) -> dict[str, str]:
-        """The models that do not answer as deployed, with the reason: here, or in a worker."""
-        found = dict(self._errors)
+        """The models, and the versions beside, that do not answer as deployed, and why: here, or in a worker."""
+        found = self._errors()
         for said in acknowledgements(self.run):
             found |= said.errors
         return found
+
+    def answering(self) -> list[str]:
+        """The versions of the table of which no worker says that it cannot."""
+        table, refused = self.table, self.refused()
+        if table is None:
+            return []
+        models = {route.stable: model for model, route in table.routes.items()}
+        return [ref for ref in self.serving() if models.get(ref, ref) not in refused]
 
     def step(self) -> None:
         """Brings the table up to the registry, and the registry up to the workers.
@@ -167,86 +174,35 @@ class Agent:
     def _follow(self) -> None:
         """Writes a new table where the registry or the hosts have changed."""
         self.admission.look()
-        looked = self.registry.generation(), self.hosts.changes, self.admission.edition
+        looked = *self.registry.mark(), self.hosts.changes, self.admission.edition
         if looked == self._looked and time.monotonic() < self._again_at:
             return
         before = self.table or Table(generation=0, blobs=str(self.copies.folder.root))
-        routes: dict[str, Route] = {}
-        versions: dict[str, Placed] = {}
-        errors: dict[str, str] = {}
-        unsigned = set[str]()
-        pending, deployments = False, self.registry.deployments()
-        for deployment in deployments:
-            model, placed = deployment.model, None
-            try:
-                placed = self._place(deployment.version)
-                pending |= placed is None
-            except MachineError:
-                raise  # of the registry, not of the version
-            except MainstayError as error:
-                errors[model] = str(error)
-                if isinstance(error, NotSigned | NotAdmitted):
-                    unsigned.add(deployment.version.ref)
-            if placed is None and model in before.routes:
-                placed = self._goes_on(before.versions[before.routes[model].stable])
-            if placed is not None:
-                routes[model], versions[placed.version] = Route(stable=placed.version), placed
-        if pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
+        deployments = self.registry.deployments()
+        aliases = {each.model: self.registry.aliases(each.model) for each in deployments}
+        named = {model: {alias.name: alias.ref for alias in found} for model, found in aliases.items()}
+        placing = self.placer.place(deployments, before, named)
+        if placing.pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
             return
+        errors = placing.errors
         self._again_at = time.monotonic() + ASK_AGAIN if errors else float("inf")
-        if looked == self._looked and (routes, versions, errors) == (before.routes, before.versions, self._errors):
-            return  # asked again, and nothing is signed or trusted yet
+        self._looked, self._wanted = looked, placing.wanted
         table = Table(
-            generation=before.generation if pending else looked[0],
+            generation=before.generation if placing.pending else looked[0],
             blobs=before.blobs,
-            routes=routes,
-            versions=versions,
-            edition=before.edition + 1,
+            routes=placing.routes,
+            versions=placing.versions,
+            errors=errors,
+            edition=before.edition,
         )
-        for model, reason in errors.items():
-            if self._errors.get(model) != reason:
-                self.log("refused", f"{model} cannot be served as deployed: {reason}", level="error", model=model)
-        write_table(self.run, table)
-        self.table, self._errors, self._looked = table, errors, looked
-        self._deployed = {deployment.version.ref for deployment in deployments} - unsigned
+        if table == self.table:
+            return  # what happened changes nothing here
+        for name, reason in errors.items():
+            if before.errors.get(name) != reason:
+                self.log("refused", f"{name} cannot be served as deployed: {reason}", level="error", model=name)
+        self.table = structs.replace(table, edition=before.edition + 1)
+        write_table(self.run, self.table)
         self.log("routed", f"Generation {looked[0]}: {', '.join(self.serving()) or 'nothing is deployed'}.")
-
-    def _place(self, version: Version) -> Placed | None:
-        """Where a version runs; None while its host is starting.
-
-        Raises:
-            NoHost: its host process cannot be brought up, and why.
-            PackageCorrupt: its list of files is damaged.
-            NotSigned, NotAdmitted: the operator asks for a signature that it does not have, or cannot be understood.
-            UntrustedCode: it is a Python class, and the operator does not trust its code.
-        """
-        placed = None if self.table is None else self.table.versions.get(version.ref)
-        if placed is not None and self.admission.admitted(version.ref):
-            return placed
-        package = self.registry.package(version)
-        self.admission.check(package, version)
-        if placed is not None:
-            return placed
-        self.copies.bring(package)
-        manifest = package.manifest
-        if version.format == IN_WORKER:
-            return Placed(version=version.ref, manifest=manifest)
-        state, told = self.hosts.ensure(version.ref, manifest)
-        if state == "failed":
-            raise NoHost(told)
-        return None if state == "starting" else Placed(version=version.ref, manifest=manifest, socket=told)
-
-    def _goes_on(self, placed: Placed) -> Placed | None:
-        """The version that has answered until now, unless the operator has stopped admitting it."""
-        if not self.admission.admitted(placed.version):
-            version = self.registry.version(placed.version)
-            try:
-                self.admission.check(self.registry.package(version), version)
-            except NotSigned:
-                return None
-            except NotAdmitted:
-                pass  # what cannot be understood ends nothing that was admitted
-        return placed
 
     def _report(self) -> None:
         """Beats, with the newest generation that all workers serve, at once where that is news."""
@@ -256,7 +212,7 @@ class Agent:
         if everyone:
             self._end_hosts(said)
         generation = min(each.generation for each in said) if everyone else 0
-        errors = dict(self._errors)
+        errors = self._errors()
         for each in said:
             errors |= each.errors
         now = time.monotonic()
@@ -279,4 +235,7 @@ class Agent:
         """Ends the hosts that nobody is routed to any more, once no worker can still be following an older table."""
         if self.table is None or any(each.edition != self.table.edition for each in said):
             return
-        self.hosts.keep(self._deployed | self.table.versions.keys())
+        self.hosts.keep(self._wanted | self.table.versions.keys())
+
+    def _errors(self) -> dict[str, str]:
+        return {} if self.table is None else dict(self.table.errors)

@@ -6,7 +6,6 @@ One object a worker, called by granian (RSGI).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
 from mainstay.serving.door import Door, Shared, no_form
-from mainstay.serving.follower import Follower
+from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
@@ -73,13 +72,13 @@ class App:
             Mlflow(self.desk),
             Plain(self.desk),
         )
-        self._serving: Mapping[str, Loaded] | None = None
+        self._edition = -1
         self._targets: dict[str, Target] = {}
 
     async def __rsgi__(self, scope: Scope, proto: Proto) -> None:
         """Answers one request."""
-        if self.follower.serving is not self._serving:
-            self._learn(self.follower.serving)
+        if self.follower.edition != self._edition:
+            self.learn()
         path, given = scope.path, scope.headers
         if not self.door.passes(given.get("host"), given.get("origin")):
             shown = self._at_the_door(scope, proto, path)
@@ -92,22 +91,24 @@ class App:
         else:
             await self._other(scope, proto, path)
 
-    def _learn(self, serving: Mapping[str, Loaded]) -> None:
-        """Notes what answers where, so that a request need not work it out."""
+    def learn(self) -> None:
+        """Notes what answers where, so that a request need not work it out; lets go of what does not any more."""
+        if self.follower.edition == self._edition:
+            return
         targets: dict[str, Target] = {}
-        alone = len(serving) == len(self.follower.names) == 1
-        for loaded in serving.values():
+        for loaded in self.desk.all_versions():
             try:
-                targets |= self._targets_of(loaded, alone=alone)
+                targets |= self._targets_of(loaded)
             except Exception as error:  # noqa: BLE001 - what is wrong with one version must not touch the others
                 self.log("fault", f"{loaded.version} has no paths: {place_of(error)}.", level="error")
-        self._targets, self._serving = targets, serving
+        self._targets, self._edition = targets, self.follower.edition
 
-    def _targets_of(self, loaded: Loaded, *, alone: bool) -> dict[str, Target]:
+    def _targets_of(self, loaded: Loaded) -> dict[str, Target]:
+        at = self.desk.at(loaded)
         return {
             path: self.plane.target(loaded, dialect, codec)
             for dialect in self._dialects
-            for path, codec in dialect.codecs(loaded, alone=alone).items()
+            for path, codec in dialect.codecs(loaded, at).items()
         }
 
     def _at_the_door(self, scope: Scope, proto: Proto, path: str) -> Proto | None:
@@ -177,7 +178,9 @@ async def follow(app: App) -> None:
     """Keeps an app's versions up to date for ever; a fault is told and survived."""
     while True:
         try:
-            await app.follower.keep_up()
+            await app.follower.catch_up()
+            app.learn()
         except Exception as error:  # noqa: BLE001 - what answers must go on answering
             app.log("fault", f"Following the routing table failed with {place_of(error)}.", level="error")
             await asyncio.sleep(1.0)
+        await asyncio.sleep(LOOK_EVERY)

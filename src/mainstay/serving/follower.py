@@ -12,7 +12,7 @@ from pathlib import Path
 from mainstay.errors import MainstayError
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded, load
-from mainstay.serving.routing import Acknowledgement, Table, acknowledge, mark, read_table
+from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledge, mark, read_table
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the table."""
@@ -28,11 +28,15 @@ class Follower:
     def __init__(self, run: Path, *, worker: int, log: Log) -> None:
         self.run, self.worker, self.log = run, worker, log
         self.serving: Mapping[str, Loaded] = {}
-        """By model; replaced as a whole, so that a request sees one state."""
-        self.names: frozenset[str] = frozenset()
-        """The models of the table, whether they answer or not."""
+        """By model, the version that takes the traffic; replaced as a whole, so that a request sees one state."""
+        self.beside: Mapping[str, Loaded] = {}
+        """By version, "credit:2", those that answer beside; replaced as a whole, with `serving`."""
+        self.edition = 0
+        """Grows with every change of what answers, and of the names it has."""
+        self.routes: Mapping[str, Route] = {}
+        """Of the table, by model, whether anything answers or not."""
         self.errors: Mapping[str, str] = {}
-        """By model, why the version that is deployed does not answer here."""
+        """By model, or of those beside by version, why what is deployed does not answer here."""
         self.table: Table | None = None
         """The table that was followed last."""
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="model")
@@ -44,13 +48,12 @@ class Follower:
     @property
     def ready(self) -> bool:
         """Whether a table was followed, and something answers."""
-        return bool(self.serving)
+        return bool(self.serving or self.beside)
 
-    async def keep_up(self) -> None:
-        """Follows the table for ever."""
-        while True:
-            await self.catch_up()
-            await asyncio.sleep(LOOK_EVERY)
+    @property
+    def names(self) -> frozenset[str]:
+        """The models of the table, whether they answer or not."""
+        return frozenset(self.routes)
 
     async def catch_up(self) -> None:
         """Follows the table if it changed since the last look, or if something in it is to be tried again."""
@@ -65,12 +68,15 @@ class Follower:
             await self._follow(self.table)
 
     async def _follow(self, table: Table) -> None:
-        """Brings each model to the version of the table, all at once; one that fails leaves the others alone."""
-        self.names = frozenset(table.routes)
-        self._replace({name: loaded for name, loaded in self.serving.items() if name in table.routes})
-        refused = await asyncio.gather(*(self._bring(name, table) for name in table.routes))
-        errors = {name: why for name, why in zip(table.routes, refused, strict=True) if why is not None}
-        self.errors, self.table = errors, table
+        """Brings each model to the versions of the table, all at once; one that fails leaves the others alone."""
+        self.routes = table.routes
+        self._replace(*self._arranged(table))
+        wanted = [(name, route.stable) for name, route in table.routes.items() if route.stable is not None]
+        wanted += [(ref, ref) for route in table.routes.values() for ref in route.beside]
+        refused = await asyncio.gather(*(self._bring(called, table.versions[ref], table) for called, ref in wanted))
+        errors = {called: why for (called, _), why in zip(wanted, refused, strict=True) if why is not None}
+        # What the agent could not place is its own to say; here it is told to callers.
+        self.errors, self.table = {**table.errors, **errors}, table
         self._retry_at = time.monotonic() + self._pause if errors else float("inf")
         acknowledge(
             self.run,
@@ -84,10 +90,22 @@ class Follower:
             ),
         )
 
-    async def _bring(self, name: str, table: Table) -> str | None:
-        """Has a model answered by its version of the table; else why not, and the one before goes on."""
-        placed = table.versions[table.routes[name].stable]
-        present = self.serving.get(name)
+    def _arranged(self, table: Table) -> tuple[dict[str, Loaded], dict[str, Loaded]]:
+        """What is loaded already, by model and by version, as the table has it; a model that waits for its version
+        keeps the one before."""
+        loaded = {each.version: each for each in (*self.beside.values(), *self.serving.values())}
+        serving: dict[str, Loaded] = {}
+        for name, route in table.routes.items():
+            found = loaded.get(route.stable or "") or (self.serving.get(name) if route.stable else None)
+            if found is not None:
+                serving[name] = found
+        return serving, {ref: loaded[ref] for route in table.routes.values() for ref in route.beside if ref in loaded}
+
+    async def _bring(self, called: str, placed: Placed, table: Table) -> str | None:
+        """Has a version answer for a model, or, called by its own name, beside another; else why it does not, and
+        what answered there before goes on."""
+        beside = called == placed.version
+        present = (self.beside if beside else self.serving).get(called)
         if present is not None and (present.version, present.socket) == (placed.version, placed.socket):
             return None
         try:
@@ -97,20 +115,24 @@ class Follower:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one version must not touch the others
             why = f"It cannot be loaded: {place_of(error)}."
         else:
-            self._replace({**self.serving, name: loaded})
+            if beside:
+                self._replace(self.serving, {**self.beside, called: loaded})
+            else:
+                self._replace({**self.serving, called: loaded}, self.beside)
             self.log("loaded", f"{placed.version} answers.", version=placed.version, worker=self.worker)
             return None
-        if self.errors.get(name) != why:
+        if self.errors.get(called) != why:
             self.log("refused", f"{placed.version} does not answer: {why}", level="error", version=placed.version)
         return why
 
-    def _replace(self, serving: Mapping[str, Loaded]) -> None:
-        before, self.serving = self.serving, serving
-        for loaded in before.values():
-            if loaded not in serving.values():
-                task = asyncio.create_task(_let_go(loaded))
-                self._letting_go.add(task)
-                task.add_done_callback(self._letting_go.discard)
+    def _replace(self, serving: Mapping[str, Loaded], beside: Mapping[str, Loaded]) -> None:
+        before = {*self.serving.values(), *self.beside.values()}
+        self.serving, self.beside = serving, beside
+        self.edition += 1
+        for loaded in before - {*serving.values(), *beside.values()}:
+            task = asyncio.create_task(_let_go(loaded))
+            self._letting_go.add(task)
+            task.add_done_callback(self._letting_go.discard)
 
 
 async def _let_go(loaded: Loaded) -> None:

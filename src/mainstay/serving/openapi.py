@@ -9,7 +9,7 @@ from typing import Any
 from mainstay.models.signature import Signature
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
-from mainstay.serving.openapi_protocols import SCHEMAS, paths_of, server_paths
+from mainstay.serving.openapi_protocols import SCHEMAS, paths_beside, paths_of, server_paths
 from mainstay.serving.replies import label_key
 from mainstay.serving.schemas import aside_of, cells_of, example_of, list_of, object_of, record_of
 from mainstay.serving.tensor_schema import tensor_schema
@@ -26,22 +26,33 @@ _ERRORS = {
 }
 
 
-def document(loaded: Iterable[Loaded]) -> Json:
-    """The whole document."""
-    models = sorted(loaded, key=lambda each: each.model)
+def document(stable: Iterable[Loaded], versions: Iterable[Loaded]) -> Json:
+    """The whole document, of the versions that take traffic and of all that answer."""
+    models = sorted(stable, key=lambda each: each.model)
+    beside = [each for each in versions if each not in models]
     paths: Json = {}
     if len(models) == 1:
         paths["/predict"] = {"post": _predict(models[0], "predict", "")}
     for each in models:
-        paths[f"/models/{each.model}/predict"] = {"post": _predict(each, f"predict_{each.model}", f" of {each.model}")}
+        base, number = f"/models/{each.model}", each.version.rpartition(":")[2]
+        also = f" Also at {base}/versions/{number}/predict."
+        paths[f"{base}/predict"] = {"post": _predict(each, f"predict_{each.model}", f" of {each.model}", also)}
         paths |= paths_of(each.model, each.version, signature=each.signature, alone=len(models) == 1)
+    for each in beside:
+        number = each.version.rpartition(":")[2]
+        asked = _predict(each, f"predict_{each.model}_{number}", f" of {each.model} with version {number}")
+        paths[f"/models/{each.model}/versions/{number}/predict"] = {"post": asked}
+        paths |= paths_beside(each.model, each.version, signature=each.signature)
     paths |= server_paths()
     paths |= {
         "/models": {"get": _get("models", "The models that are deployed", _ref("Models"))},
         "/models/{name}": {
+            "get": {**_get("model", "A model's signature", _ref("Model")), "parameters": _in_path("name")}
+        },
+        "/models/{name}/versions/{number}": {
             "get": {
-                **_get("model", "A model's signature", _ref("Model")),
-                "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+                **_get("version_of_model", "A version's signature", _ref("Model")),
+                "parameters": _in_path("name", "number"),
             }
         },
         "/healthz": {"get": _get("healthz", "Whether the process lives", _ref("State"))},
@@ -56,7 +67,8 @@ def document(loaded: Iterable[Loaded]) -> Json:
             }
         },
     }
-    paths["/models/{name}"]["get"]["responses"]["404"] = _problem("404")
+    for path in ("/models/{name}", "/models/{name}/versions/{number}"):
+        paths[path]["get"]["responses"] |= {code: _problem(code) for code in ("404", "503")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -69,7 +81,11 @@ def document(loaded: Iterable[Loaded]) -> Json:
     }
 
 
-def _predict(loaded: Loaded, operation: str, of: str) -> Json:
+def _in_path(*names: str) -> list[Json]:
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _predict(loaded: Loaded, operation: str, of: str, also: str = "") -> Json:
     signature = loaded.signature
     example = example_of(signature)
     return {
@@ -78,7 +94,7 @@ def _predict(loaded: Loaded, operation: str, of: str) -> Json:
         "description": f"Answered by {loaded.version}. Columns may also be lists, all of one length: a value a row. "
         "Tables are taken as `text/csv` too, and, with the extra `arrow`, as `application/vnd.apache.parquet`, "
         "`application/vnd.apache.arrow.stream` and `application/vnd.apache.arrow.file`; they are written where "
-        "`Accept` asks for them.",
+        f"`Accept` asks for them.{also}",
         "requestBody": {
             "required": True,
             "content": {
@@ -184,10 +200,15 @@ _SCHEMAS: Json = {
                     "type": "object",
                     "properties": {
                         "name": {"type": "string"},
-                        "version": {"type": "integer"},
-                        "task": {"enum": ["binary", "multiclass", "regression"]},
+                        "version": {"type": "integer", "description": "The one that takes the traffic."},
+                        "versions": {
+                            "type": "array",
+                            "items": {"type": "integer"},
+                            "description": "All that answer, where they are asked for by number.",
+                        },
+                        "task": {"enum": ["binary", "multiclass", "regression", "general"]},
                     },
-                    "required": ["name", "version", "task"],
+                    "required": ["name", "version", "versions", "task"],
                 },
             }
         },

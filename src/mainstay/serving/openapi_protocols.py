@@ -22,24 +22,11 @@ _ERRORS = {
 
 
 def paths_of(model: str, version: str, *, signature: Signature, alone: bool) -> Json:
-    """The paths that answer for one version, by protocol."""
+    """The paths that answer for the version that takes a model's traffic, by protocol."""
     number = version.rpartition(":")[2]
     base = f"/v1/models/{model}"
-    tensorflow = {
-        "operationId": f"tensorflow_predict_{model}",
-        "summary": f"TensorFlow Serving: predict with {version}",
-        "description": f"Also at {base}/versions/{number}:predict and {base}/labels/stable:predict; rows in "
-        "`instances`, or columns in `inputs`.",
-        **_body(
-            {
-                "instances": list_of(record_of(signature)),
-                "signature_name": {"type": ["null", "string"], "enum": [None, "", "serving_default"]},
-            },
-            ["instances"],
-            {"instances": [example_of(signature)]},
-        ),
-        "responses": _responses("TensorFlowPredictions", "Problem"),
-    }
+    also = f"Also at {base}/versions/{number}:predict and {base}/labels/stable:predict, or the name of an alias; "
+    tensorflow = _tensorflow(f"tensorflow_predict_{model}", version, signature, also)
     invocations = {
         "summary": f"MLflow: score with {version}",
         "description": "Takes `dataframe_split`, `dataframe_records`, `instances` and `inputs`, and `text/csv`.",
@@ -70,8 +57,51 @@ def paths_of(model: str, version: str, *, signature: Signature, alone: bool) -> 
     return paths
 
 
+def paths_beside(model: str, version: str, *, signature: Signature) -> Json:
+    """The paths that answer for a version beside, by protocol; MLflow has none."""
+    number = version.rpartition(":")[2]
+    tensorflow = _tensorflow(f"tensorflow_predict_{model}_{number}", version, signature, "")
+    infer = _infer(f"infer_{model}_{number}", version, signature, "")
+    base = f"/v2/models/{model}/versions/{number}"
+    return {
+        f"/v1/models/{model}/versions/{number}:predict": {"post": tensorflow},
+        f"{base}/infer": {"post": infer},
+        **_documents(base, f"{model}_{number}"),
+    }
+
+
+def _tensorflow(operation: str, version: str, signature: Signature, also: str) -> Json:
+    return {
+        "operationId": operation,
+        "summary": f"TensorFlow Serving: predict with {version}",
+        "description": f"{also}{'r' if also else 'R'}ows in `instances`, or columns in `inputs`.",
+        **_body(
+            {
+                "instances": list_of(record_of(signature)),
+                "signature_name": {"type": ["null", "string"], "enum": [None, "", "serving_default"]},
+            },
+            ["instances"],
+            {"instances": [example_of(signature)]},
+        ),
+        "responses": _responses("TensorFlowPredictions", "Problem"),
+    }
+
+
 def _open_inference(model: str, version: str, signature: Signature) -> Json:
     base, number = f"/v2/models/{model}", version.rpartition(":")[2]
+    infer = _infer(f"infer_{model}", version, signature, f"Also at {base}/versions/{number}/infer. ")
+    return {f"{base}/infer": {"post": infer}, **_documents(base, model)}
+
+
+def _documents(base: str, called: str) -> Json:
+    return {
+        base: {"get": _get(f"metadata_{called}", "Open Inference Protocol: inputs and outputs")},
+        f"{base}/ready": {"get": _get(f"ready_{called}", "Open Inference Protocol: whether it answers")},
+        f"{base}/stats": {"get": _get(f"stats_{called}", "Open Inference Protocol: statistics")},
+    }
+
+
+def _infer(operation: str, version: str, signature: Signature, also: str) -> Json:
     columns = {each.name: _input(each.name, column_datatype(each), _cell(each, signature)) for each in signature.inputs}
     columns |= {each.name: _input(each.name, datatype(each), {}) for each in signature.tensors}
     one_row = {
@@ -88,19 +118,13 @@ def _open_inference(model: str, version: str, signature: Signature) -> Json:
         }
         for name, value in example_of(signature).items()
     ]
-    infer = {
-        "operationId": f"infer_{model}",
+    return {
+        "operationId": operation,
         "summary": f"Open Inference Protocol: infer with {version}",
-        "description": f"Also at {base}/versions/{number}/infer. An input a column, in any order; tensors as bytes "
-        "with `Inference-Header-Content-Length`, both ways.",
+        "description": f"{also}An input a column, in any order; tensors as bytes with "
+        "`Inference-Header-Content-Length`, both ways.",
         **_body({"inputs": one_row, "id": {"type": ["string", "null"]}}, ["inputs"], {"inputs": example}),
         "responses": _responses("Inference", "Problem"),
-    }
-    return {
-        f"{base}/infer": {"post": infer},
-        base: {"get": _get(f"metadata_{model}", "Open Inference Protocol: inputs and outputs")},
-        f"{base}/ready": {"get": _get(f"ready_{model}", "Open Inference Protocol: whether it answers")},
-        f"{base}/stats": {"get": _get(f"stats_{model}", "Open Inference Protocol: statistics")},
     }
 
 

@@ -29,11 +29,20 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Path of the host process's Unix socket; None: the version runs inside the worker."""
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What answers for a model."""
 
-    stable: str
-    """The version that takes the traffic, as in `Table.versions`."""
+    stable: str | None
+    """The version that takes the traffic, as in `Table.versions`; None: it could not be placed, and others were."""
+    beside: tuple[str, ...] = ()
+    """The versions that answer where they are asked for by number, as in `Table.versions`."""
+    aliases: dict[str, str] = {}
+    """The version that each alias of the model names, whether it is served or not."""
+
+    @property
+    def placed(self) -> list[str]:
+        """Every version that was placed."""
+        return [*([] if self.stable is None else [self.stable]), *self.beside]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +56,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """By model."""
     versions: dict[str, Placed] = {}
     """By version."""
+    errors: dict[str, str] = {}
+    """By model, or of those beside by version, why what is deployed could not be placed."""
     edition: int = 0
     """Counts the tables of one agent."""
 
@@ -60,9 +71,10 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     edition: int = 0
     """Of the table."""
     serving: dict[str, str] = {}
-    """The version that answers, by model."""
+    """The version that takes the traffic, by model."""
     errors: dict[str, str] = {}
-    """By model, why the version of the table does not answer; the previous one, if any, still does."""
+    """By model, why the version of the table does not answer (the previous one, if any, still does); by version, why
+    one beside does not."""
 
 
 def write_table(folder: Path, table: Table) -> None:

@@ -151,7 +151,7 @@ class _Worker:
 
 def _announce(agent: Agent, url: str, log: Log) -> None:
     refused = agent.refused()
-    served = [version for version in agent.serving() if version.rpartition(":")[0] not in refused]
+    served = agent.answering()
     what = f"Serving {', '.join(served)}" if served else "Nothing is deployed yet (mainstay deploy VERSION); listening"
     if refused:
         what = f"{what if served else 'Listening'} (not answering: {', '.join(sorted(refused))}; see above)"

@@ -3,7 +3,7 @@
 import { AnswerPanel } from "./answer.js";
 import { byId, copy, make } from "./dom.js";
 import { field } from "./fields.js";
-import { get, predictAddress, Questions, Refused } from "./server.js";
+import { get, pathOf, predictAddress, Questions, Refused } from "./server.js";
 import { body, curl, python } from "./snippets.js";
 import { asColumn } from "./tensor_fields.js";
 
@@ -13,7 +13,8 @@ const MANY = 16; // fields from which on a search among them helps
 
 const answer = new AnswerPanel();
 const questions = new Questions();
-let model = null; // the document of GET /models/{name}
+let model = null; // the document of GET /models/{name}, or of one of its versions
+let chosen = null; // what is asked: a model, "credit", or one of its versions, "credit:2"
 let fields = [];
 let timer = null;
 let language = curl;
@@ -41,7 +42,7 @@ async function ask() {
   }
   let reply;
   try {
-    reply = await questions.ask(predictAddress(asked.name), body(row(), aside()));
+    reply = await questions.ask(predictAddress(chosen), body(row(), aside()));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     complain(error);
@@ -76,7 +77,7 @@ function notice(message, kind = "") {
 }
 
 function snippet() {
-  byId("snippet").textContent = language(predictAddress(model.name), row(), aside());
+  byId("snippet").textContent = language(predictAddress(chosen), row(), aside());
 }
 
 const versioned = (document) => `${document.name}:${document.version}`;
@@ -104,7 +105,8 @@ function open(document) {
 }
 
 async function choose(name) {
-  const document = await get(`models/${encodeURIComponent(name)}`);
+  const document = await get(pathOf(name));
+  chosen = name;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   notice("");
   await open(document);
@@ -113,7 +115,11 @@ async function choose(name) {
 /** Looks which models there are, and whether another version answers now. */
 async function look() {
   const { models } = await list();
-  const names = models.map((each) => each.name);
+  // A model stands for the version that takes its traffic; the others stand beside it, by number.
+  const names = models.flatMap(({ name, version, versions = [] }) => [
+    name,
+    ...versions.filter((number) => String(number) !== String(version)).map((number) => `${name}:${number}`),
+  ]);
   const select = byId("models");
   if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
     select.replaceChildren(...names.map((name) => new Option(name, name)));
@@ -123,15 +129,15 @@ async function look() {
     notice("No model is deployed yet. This page looks again by itself.");
     return;
   }
-  const wished = model?.name ?? decodeURIComponent(location.hash.slice(1));
-  const name = names.includes(wished) ? wished : names[0];
+  const wished = chosen ?? decodeURIComponent(location.hash.slice(1));
+  const name = [wished, wished.split(":")[0], names[0]].find((each) => names.includes(each));
   select.value = name;
-  const found = models.find((each) => each.name === name);
-  if (model === null || model.name !== name) {
+  const found = models.find((each) => each.name === name); // of a version beside there is none: it never changes
+  if (model === null || chosen !== name) {
     await choose(name);
-  } else if (String(found.version) !== String(model.version)) {
+  } else if (found && String(found.version) !== String(model.version)) {
     const before = versioned(model);
-    const document = await get(`models/${encodeURIComponent(name)}`);
+    const document = await get(pathOf(name));
     const focused = fields.findIndex((each) => each.element.contains(window.document.activeElement));
     await open(document);
     fields[focused]?.focus();

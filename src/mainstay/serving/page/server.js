@@ -3,7 +3,9 @@
 /** The address of the server as this page was reached, so that a prefix of a proxy is kept. */
 export const ADDRESS = new URL(".", document.baseURI);
 export const address = (path) => new URL(path, ADDRESS).href;
-export const predictAddress = (model) => address(`models/${encodeURIComponent(model)}/predict`);
+/** The path of a model, "credit", or of one of its versions, "credit:2". */
+export const pathOf = (name) => `models/${name.split(":").map(encodeURIComponent).join("/versions/")}`;
+export const predictAddress = (name) => address(`${pathOf(name)}/predict`);
 
 /** The server said no; `column` is the field it named, or null. */
 export class Refused extends Error {

@@ -13,6 +13,8 @@ from mainstay.serving.models import Loaded
 
 Headers = list[tuple[str, str]]
 
+VERSION_HEADER = "x-model"
+"""Names the version that answered, "credit:3", where a protocol's body has no room for it."""
 JSON_HEADERS: Headers = [("content-type", "application/json"), ("x-content-type-options", "nosniff")]
 PREDICT: KeyVerb = "predict"
 READ: KeyVerb = "read"
@@ -76,6 +78,17 @@ class Problem(MainstayError):
         super().__init__(message)
 
 
+class At(NamedTuple):
+    """Where a version is asked for, beside by its number."""
+
+    stable: bool
+    """It takes its model's traffic: the paths that name no version are its own."""
+    alone: bool
+    """And no other model is deployed: the paths that name no model are its own, too."""
+    labels: tuple[str, ...] = ()
+    """The aliases that name it."""
+
+
 class Codec(Protocol):
     """Translates the predictions of one version on one path.
 
@@ -108,8 +121,8 @@ class Dialect(Protocol):
     def claims(self, path: str) -> bool:
         """Whether a path is of this protocol."""
 
-    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
-        """By exact path, what predicts with a version; `alone`: no other model is deployed."""
+    def codecs(self, loaded: Loaded, at: At) -> Mapping[str, Codec]:
+        """By exact path, what predicts with a version."""
 
     def need(self, path: str) -> Need | None:
         """What a caller of a path of this protocol must be allowed to do, whether there is something or not; None:
@@ -150,4 +163,9 @@ def kind_of(content_type: str) -> str:
 
 def version_number(loaded: Loaded) -> int:
     """The 3 of credit:3."""
-    return int(loaded.version.rpartition(":")[2])
+    return number_of(loaded.version)
+
+
+def number_of(version: str) -> int:
+    """The 3 of credit:3."""
+    return int(version.rpartition(":")[2])

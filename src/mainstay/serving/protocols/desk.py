@@ -12,8 +12,11 @@ from mainstay.serving import metrics
 from mainstay.serving.columnar.client import ColumnarClient
 from mainstay.serving.follower import Follower
 from mainstay.serving.models import Loaded
-from mainstay.serving.protocols.codec import AGAIN, Problem
+from mainstay.serving.protocols.codec import AGAIN, At, Problem, number_of, version_number
 from mainstay.serving.routing import acknowledgements
+
+STABLE = "stable"
+"""The label of what takes a model's traffic, where no alias has this name."""
 
 
 class Desk:
@@ -32,8 +35,50 @@ class Desk:
 
     @property
     def serving(self) -> Mapping[str, Loaded]:
-        """The versions that answer, by model."""
+        """The versions that take the traffic and answer, by model."""
         return self._follower.serving
+
+    @property
+    def edition(self) -> int:
+        """Grows with every change of what answers, and of the names it has."""
+        return self._follower.edition
+
+    def versions(self, name: str) -> Mapping[int, Loaded]:
+        """The versions of a model that answer, by number, in order."""
+        found = {version_number(each): each for each in self._follower.beside.values() if each.model == name}
+        stable = self.serving.get(name)
+        if stable is not None:
+            found[version_number(stable)] = stable
+        return {number: found[number] for number in sorted(found)}
+
+    def all_versions(self) -> list[Loaded]:
+        """Every version that answers, by model and number."""
+        models = {*self.serving, *(each.model for each in self._follower.beside.values())}
+        return [each for name in sorted(models) for each in self.versions(name).values()]
+
+    def failing(self, name: str) -> Mapping[int, str]:
+        """The versions of a model that are deployed and do not answer, by number, and why."""
+        route = self._follower.routes.get(name)
+        if route is None:
+            return {}
+        answering = self.versions(name)
+        called = {number_of(ref): ref for ref in route.beside}
+        if route.stable is not None:
+            called[number_of(route.stable)] = name
+        return {number: self.why(what) for number, what in sorted(called.items()) if number not in answering}
+
+    def at(self, loaded: Loaded) -> At:
+        """Where a version that answers is asked for."""
+        stable = self.serving.get(loaded.model) is loaded
+        labels = tuple(label for label, version in self.labels(loaded.model).items() if version == loaded.version)
+        return At(stable, stable and len(self.serving) == len(self.names) == 1, labels)
+
+    def labels(self, name: str) -> Mapping[str, str]:
+        """The version that each label of a model names, such as "credit:2", served or not: its aliases; and `stable`,
+        what takes the traffic, unless an alias is called so."""
+        route, stable = self._follower.routes.get(name), self.serving.get(name)
+        aliases = {} if route is None else route.aliases
+        return aliases if stable is None else {STABLE: stable.version, **aliases}
 
     @property
     def names(self) -> frozenset[str]:
@@ -46,7 +91,7 @@ class Desk:
         return self._follower.ready and not self.draining
 
     def why(self, name: str) -> str:
-        """Why a deployed model does not answer."""
+        """Why a deployed model, or one beside by its version, does not answer."""
         return self._follower.errors.get(name, "it is being loaded.")
 
     def model(self, name: str) -> Loaded:
@@ -59,6 +104,39 @@ class Desk:
         if loaded is None:
             self.missing(name)
         return loaded
+
+    def version(self, name: str, number: str) -> Loaded:
+        """The version of a model with a number, as a path has it.
+
+        Raises:
+            Problem: it is not deployed, or its model is not (404); or it cannot answer (503).
+        """
+        answering = self.versions(name)
+        found = next((each for known, each in answering.items() if str(known) == number), None)
+        if found is not None:
+            return found
+        failing = self.failing(name)
+        for known, why in failing.items():
+            if str(known) == number:
+                raise Problem(503, f"{name}:{number} does not answer: {why}", headers=[AGAIN])
+        if not answering and not failing:
+            self.missing(name)
+        deployed = ", ".join(map(str, sorted({*answering, *failing})))
+        raise Problem(404, f"Version {number[:50]} of {name} is not deployed here. Deployed: {deployed}.")
+
+    def labelled(self, name: str, label: str) -> Loaded:
+        """The version of a model that a label names.
+
+        Raises:
+            Problem: no label is called so, or what it names is not deployed (404); or it cannot answer (503).
+        """
+        labels = self.labels(name)
+        if label not in labels:
+            if name not in self.names:
+                self.missing(name)
+            known = f" Known: {', '.join(sorted(labels))}." if labels else ""
+            raise Problem(404, f"{name} has no label {label[:50]!r}.{did_you_mean(label, labels) or known}")
+        return self.version(name, str(number_of(labels[label])))
 
     def missing(self, name: str) -> NoReturn:
         """Says why a model does not answer."""

@@ -20,6 +20,8 @@ from mainstay.serving.protocols.codec import (
     PREDICT,
     READ,
     SERVER,
+    VERSION_HEADER,
+    At,
     Codec,
     Given,
     Headers,
@@ -49,6 +51,7 @@ class InvocationsCodec:
     def __init__(self, loaded: Loaded) -> None:
         self._reader, self._outputs = loaded.bodies.reader, Outputs(loaded)
         self._general = bool(loaded.signature.outputs)
+        self._headers: Headers = [*JSON_HEADERS, (VERSION_HEADER, loaded.version)]
         instances = Instances(loaded)
         self._forms: Mapping[str, Callable[[Any, str], Cells]] = {
             _SPLIT: self._split,
@@ -82,7 +85,7 @@ class InvocationsCodec:
         arrays = self._outputs.arrays(answers)
         said: Any = {name: plain(array) for name, array in arrays.items()} if self._general else None
         document = {"predictions": plain(arrays[PREDICTION]) if said is None else said}
-        return [*JSON_HEADERS, ("x-request-id", identity)], _encode(document)
+        return [*self._headers, ("x-request-id", identity)], _encode(document)
 
     def _records(self, rows: Any, where: str) -> Cells:
         if not isinstance(rows, list):
@@ -126,11 +129,13 @@ class Mlflow:
         """The paths of MLflow's server, and /models/NAME/invocations."""
         return path in ("/ping", "/health", "/version") or path.endswith(_INVOCATIONS)
 
-    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
-        """By its name, and without it where it is the only one."""
+    def codecs(self, loaded: Loaded, at: At) -> Mapping[str, Codec]:
+        """By the model's name, and without it where it is the only one; MLflow has no paths for versions."""
+        if not at.stable:
+            return {}
         codec = InvocationsCodec(loaded)
         named: dict[str, Codec] = {f"{_MODELS}{loaded.model}{_INVOCATIONS}": codec}
-        return {**named, _INVOCATIONS: codec} if alone else named
+        return {**named, _INVOCATIONS: codec} if at.alone else named
 
     def need(self, path: str) -> Need | None:
         """Nothing for health."""

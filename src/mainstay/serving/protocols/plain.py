@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -17,6 +18,7 @@ from mainstay.serving.protocols.codec import (
     PREDICT,
     READ,
     SERVER,
+    At,
     Codec,
     Given,
     Headers,
@@ -36,6 +38,7 @@ TEXT_HEADERS: Headers = [("content-type", "text/plain; version=0.0.4; charset=ut
 _encode = msgspec.json.Encoder().encode
 _MODELS = "/models/"
 _PREDICT = "/predict"
+_PATH = re.compile(r"^/models/([^/]+)(?:/versions/([^/]+))?(/predict)?$")
 
 
 class PlainCodec:
@@ -70,7 +73,7 @@ class Plain:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._pages = pages()
-        self._described: tuple[Mapping[str, Loaded] | None, bytes] = (None, b"")
+        self._described: tuple[int, bytes] = (-1, b"")
         self._gets: Mapping[str, Callable[[], Reply]] = {
             "/models": self._models,
             "/healthz": lambda: Reply(200, JSON_HEADERS, b'{"status":"alive"}'),
@@ -84,11 +87,13 @@ class Plain:
         del path
         return True
 
-    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
-        """By its name, and without it where it is the only one."""
-        codec = PlainCodec(loaded, self._desk)
-        named: dict[str, Codec] = {f"{_MODELS}{loaded.model}{_PREDICT}": codec}
-        return {**named, _PREDICT: codec} if alone else named
+    def codecs(self, loaded: Loaded, at: At) -> Mapping[str, Codec]:
+        """By its number; by its model's name, and without it where that is the only one."""
+        codec, base = PlainCodec(loaded, self._desk), f"{_MODELS}{loaded.model}"
+        found: dict[str, Codec] = {f"{base}/versions/{version_number(loaded)}{_PREDICT}": codec}
+        if at.stable:
+            found[f"{base}{_PREDICT}"] = codec
+        return {**found, _PREDICT: codec} if at.alone else found
 
     def need(self, path: str) -> Need | None:
         """Nothing for health; a page tells of no model, a document without a model's name of all."""
@@ -96,11 +101,10 @@ class Plain:
             return None
         if path in self._pages:
             return Need(READ, SERVER)
-        predicts = path.endswith(_PREDICT)
-        if path.startswith(_MODELS):
-            name = path[len(_MODELS) :]
-            return Need(PREDICT, name[: -len(_PREDICT)]) if predicts else Need(READ, name)
-        return Need(PREDICT if predicts else READ)
+        named = _PATH.match(path)
+        if named is not None:
+            return Need(PREDICT if named[3] else READ, named[1])
+        return Need(PREDICT if path.endswith(_PREDICT) else READ)
 
     def takes_body(self, path: str) -> bool:
         """None does."""
@@ -119,32 +123,47 @@ class Plain:
     def other(self, method: str, path: str, body: bytes) -> Reply:
         """Pages, documents, and why a path that predicts does not."""
         del body
-        if path == _PREDICT or (path.endswith(_PREDICT) and path.startswith(_MODELS)):
+        named = _PATH.match(path)
+        if path == _PREDICT or (named and named[3]):
             if method != "POST":
                 raise Problem(405, f"{path[:100]} takes POST.", headers=[("allow", "POST")])
-            if path == _PREDICT:
-                self._desk.unnamed(lambda name: f"{_MODELS}{name}{_PREDICT}")
-            self._desk.missing(path[len(_MODELS) : -len(_PREDICT)])
+            self._unanswered(named)
         page = self._pages.get(path)
         answer = self._gets.get(path)
-        named = path.startswith(_MODELS) and "/" not in path[len(_MODELS) :] and len(path) > len(_MODELS)
-        if page is None and answer is None and not named:
+        if page is None and answer is None and named is None:
             raise Problem(404, f"There is nothing at {path[:100]}. The page for people is /, the API is told at /docs.")
         if method not in ("GET", "HEAD"):
             raise Problem(405, f"{path[:100]} takes GET.", headers=[("allow", "GET, HEAD")])
         if page is not None:
             return Reply(200, [("content-type", page.content_type), *HEADERS], page.body)
-        return self._one_model(path[len(_MODELS) :]) if answer is None else answer()
+        if answer is not None:
+            return answer()
+        assert named is not None
+        return self._one(*named.group(1, 2))
+
+    def _unanswered(self, named: re.Match[str] | None) -> NoReturn:
+        """Says why a path that predicts does not."""
+        if named is None:
+            self._desk.unnamed(lambda name: f"{_MODELS}{name}{_PREDICT}")
+        name, number = named.group(1, 2)
+        if number is not None:
+            self._desk.version(name, number)
+        self._desk.missing(name)
 
     def _models(self) -> Reply:
         listed = [
-            {"name": each.model, "version": version_number(each), "task": each.signature.task}
+            {
+                "name": each.model,
+                "version": version_number(each),
+                "versions": list(self._desk.versions(each.model)),
+                "task": each.signature.task,
+            }
             for _, each in sorted(self._desk.serving.items())
         ]
         return Reply(200, JSON_HEADERS, _encode({"models": listed}))
 
-    def _one_model(self, name: str) -> Reply:
-        loaded = self._desk.model(name)
+    def _one(self, name: str, number: str | None) -> Reply:
+        loaded = self._desk.model(name) if number is None else self._desk.version(name, number)
         document = {
             "name": loaded.model,
             "version": version_number(loaded),
@@ -162,7 +181,8 @@ class Plain:
         return Reply(503, JSON_HEADERS, b'{"status":"no model answers yet"}')
 
     def _description(self) -> Reply:
-        serving, described = self._desk.serving, self._described
-        if described[0] is not serving:
-            described = self._described = serving, _encode(openapi.document(serving.values()))
-        return Reply(200, JSON_HEADERS, described[1])
+        desk = self._desk
+        if self._described[0] != desk.edition:
+            told = openapi.document(desk.serving.values(), desk.all_versions())
+            self._described = desk.edition, _encode(told)
+        return Reply(200, JSON_HEADERS, self._described[1])

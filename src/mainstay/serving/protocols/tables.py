@@ -14,7 +14,7 @@ from mainstay.serving.columnar.client import TooBig, missing
 from mainstay.serving.columnar.messages import Read, Write
 from mainstay.serving.frames import Block
 from mainstay.serving.models import Loaded
-from mainstay.serving.protocols.codec import Headers, Problem, Written, kind_of
+from mainstay.serving.protocols.codec import VERSION_HEADER, Headers, Problem, Written, kind_of
 from mainstay.serving.protocols.csv_rows import read_csv, written
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.outputs import Outputs
@@ -89,7 +89,7 @@ class Tables:
             Problem: an output fits no cell.
         """
         headers = [("content-type", kind), ("x-content-type-options", "nosniff")]
-        headers += [("x-request-id", identity), ("x-model", self._version)]
+        headers += [("x-request-id", identity), (VERSION_HEADER, self._version)]
         if kind == CSV:
             headers[0] = ("content-type", f"{kind}; charset=utf-8")
             return headers, written(self._outputs.table(answers))

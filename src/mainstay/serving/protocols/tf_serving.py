@@ -1,7 +1,7 @@
 """TensorFlow Serving's REST API (https://www.tensorflow.org/tfx/serving/api_rest): predict, status, metadata.
 
-Only the deployed version exists, by its number and as the label `stable`. NaN and Infinity are tokens of their own in
-both directions, as there.
+Labels are the model's aliases; `stable` is what takes the traffic. NaN and Infinity are tokens of their own in both
+directions, as there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
     PREDICT,
     READ,
+    VERSION_HEADER,
+    At,
     Codec,
     Given,
     Headers,
@@ -37,7 +39,6 @@ from mainstay.serving.strict import BadBody, decoded, kind
 
 Json = dict[str, Any]
 
-STABLE = "stable"
 _SIGNATURE = "serving_default"
 _ROWS, _COLUMNS, _NAME = "instances", "inputs", "signature_name"
 _FORMS = 'Send {"instances": [{…}, …]} or {"inputs": {…}}.'
@@ -59,6 +60,7 @@ class PredictCodec:
 
     def __init__(self, loaded: Loaded) -> None:
         self._instances, self._outputs = Instances(loaded), Outputs(loaded)
+        self._headers: Headers = [*JSON_HEADERS, (VERSION_HEADER, loaded.version)]
 
     def read(self, body: bytes, headers: Given) -> Asked:
         """The rows of `instances` or `inputs`; the form is whether it was the first."""
@@ -95,7 +97,7 @@ class PredictCodec:
             }
         else:
             document = {"predictions": only}
-        return [*JSON_HEADERS, ("x-request-id", identity)], with_tokens(document, arrays)
+        return [*self._headers, ("x-request-id", identity)], with_tokens(document, arrays)
 
 
 class TfServing:
@@ -110,12 +112,11 @@ class TfServing:
         """What is under /v1/models."""
         return path.startswith("/v1/models/")
 
-    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
-        """By the model's name, with its version, and with the label of what is deployed."""
-        del alone
+    def codecs(self, loaded: Loaded, at: At) -> Mapping[str, Codec]:
+        """By the model's name, with its version, and with its labels."""
         codec, base = PredictCodec(loaded), f"/v1/models/{loaded.model}"
-        places = base, f"{base}/versions/{version_number(loaded)}", f"{base}/labels/{STABLE}"
-        return {f"{place}{self.verb}": codec for place in places}
+        places = [f"{base}/versions/{version_number(loaded)}", *(f"{base}/labels/{label}" for label in at.labels)]
+        return {f"{place}{self.verb}": codec for place in ([base] if at.stable else []) + places}
 
     def need(self, path: str) -> Need | None:
         """A model is read, or asked for predictions."""
@@ -156,30 +157,31 @@ class TfServing:
             Problem: 404, in the words of TensorFlow Serving first; 503 where it cannot answer now.
         """
         try:
-            loaded = self._desk.model(name)
+            if by == "versions":
+                return self._desk.version(name, str(which))
+            return self._desk.model(name) if by is None else self._desk.labelled(name, str(which))
         except Problem as problem:
-            if problem.status == 404:
-                raise Problem(404, f"Servable not found for request: Latest({name[:100]}). {problem}") from None
-            raise
-        number = version_number(loaded)
-        if by == "versions" and which != str(number):
-            raise Problem(
-                404,
-                f"Servable not found for request: Specific({name}, {str(which)[:50]}). Version {number} is deployed.",
-            )
-        if by == "labels" and which != STABLE:
-            raise Problem(
-                404, f"Unrecognized servable version label: {str(which)[:50]}. The deployed version is {STABLE!r}."
-            )
-        return loaded
+            if problem.status != 404:
+                raise
+            found = f"Specific({name[:100]}, {str(which)[:50]})" if by == "versions" else f"Latest({name[:100]})"
+            said = f"Servable not found for request: {found}."
+            if by == "labels" and name in self._desk.names:
+                said = f"Unrecognized servable version label: {str(which)[:50]}."
+            raise Problem(404, f"{said} {problem}") from None
 
     def _status(self, name: str, by: str | None, which: str | None) -> Json:
-        if by is None and name in self._desk.names and name not in self._desk.serving:
-            said = {"error_code": "UNAVAILABLE", "error_message": self._desk.why(name)}
-            return {"model_version_status": [{"version": "0", "state": "LOADING", "status": said}]}
-        loaded = self._version(name, by, which)
-        state = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-        return {"model_version_status": [{"version": str(version_number(loaded)), **state}]}
+        """Of one version, or of all that are deployed."""
+        if by is None and name in self._desk.names:
+            answering, failing = self._desk.versions(name), self._desk.failing(name)
+            numbers = sorted({*answering, *failing}, reverse=True)
+            if not numbers:  # its version could not be placed, and nothing else is deployed
+                self._desk.missing(name)
+            return {"model_version_status": [_state(number, failing.get(number)) for number in numbers]}
+        if by == "versions":
+            for number, why in self._desk.failing(name).items():
+                if str(number) == which:
+                    return {"model_version_status": [_state(number, why)]}
+        return {"model_version_status": [_state(version_number(self._version(name, by, which)), None)]}
 
     def _metadata(self, loaded: Loaded) -> Json:
         signature = loaded.signature
@@ -195,6 +197,14 @@ class TfServing:
             "model_spec": {"name": loaded.model, "signature_name": "", "version": str(version_number(loaded))},
             "metadata": {"signature_def": {"signature_def": {_SIGNATURE: served}}},
         }
+
+
+def _state(number: int, why: str | None) -> Json:
+    """A version's status; `why` it does not answer, where it does not."""
+    if why is None:
+        return {"version": str(number), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    said = {"error_code": "UNAVAILABLE", "error_message": why}
+    return {"version": str(number), "state": "LOADING", "status": said}
 
 
 def _tensors(tensors: Iterable[Tensor]) -> Iterable[tuple[str, Json]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from mainstay.errors import did_you_mean
 from mainstay.models.tensors import Tensor
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
@@ -18,6 +17,7 @@ from mainstay.serving.protocols.codec import (
     PREDICT,
     READ,
     SERVER,
+    At,
     Codec,
     Headers,
     Need,
@@ -59,11 +59,11 @@ class OpenInference:
         """What is under /v2."""
         return path.startswith("/v2/") or path == "/v2"
 
-    def codecs(self, loaded: Loaded, *, alone: bool) -> Mapping[str, Codec]:
+    def codecs(self, loaded: Loaded, at: At) -> Mapping[str, Codec]:
         """By the model's name, and with its version."""
-        del alone
         codec, base = InferCodec(loaded), f"/v2/models/{loaded.model}"
-        return {f"{base}{self.verb}": codec, f"{base}/versions/{version_number(loaded)}{self.verb}": codec}
+        numbered: dict[str, Codec] = {f"{base}/versions/{version_number(loaded)}{self.verb}": codec}
+        return {f"{base}{self.verb}": codec, **numbered} if at.stable else numbered
 
     def need(self, path: str) -> Need | None:
         """Nothing for health; loading and unloading is managing."""
@@ -108,17 +108,19 @@ class OpenInference:
             case "/v2/health/ready":
                 return _told({"ready": self._desk.ready}, 200 if self._desk.ready else 503)
             case "/v2/models/stats":
-                return _told(statistics(self._desk.serving.values(), self._desk.counts()))
+                return _told(statistics(self._desk.all_versions(), self._desk.counts()))
         raise Problem(404, f"There is nothing at {path[:100]}.")
 
     def _of_model(self, name: str, number: str | None, verb: str | None) -> Reply:
         loaded = self._version(name, number)
+        answering = self._desk.versions(name)
         match verb:
             case "ready":
                 return _told({"name": loaded.model, "ready": True})
             case "stats":
-                return _told(statistics([loaded], self._desk.counts()))
-        return _told(_metadata(loaded))
+                asked = answering.values() if number is None else [loaded]
+                return _told(statistics(asked, self._desk.counts()))
+        return _told(_metadata(loaded, answering))
 
     def _version(self, name: str, number: str | None) -> Loaded:
         """The version that a path names.
@@ -126,18 +128,13 @@ class OpenInference:
         Raises:
             Problem: 404, in Triton's words first; 503 where it cannot answer now.
         """
-        serving = self._desk.serving
-        if name not in serving and name not in self._desk.names:
-            hint = did_you_mean(name, serving) or (f" Deployed: {', '.join(sorted(serving))}." if serving else "")
-            raise Problem(404, f"Request for unknown model: {name[:100]!r} is not found.{hint}")
-        loaded = self._desk.model(name)
-        deployed = version_number(loaded)
-        if number is not None and number != str(deployed):
-            raise Problem(
-                404,
-                f"Request for unknown model: {name!r} has no version {number[:50]} here, but {deployed}.",
-            )
-        return loaded
+        try:
+            return self._desk.model(name) if number is None else self._desk.version(name, number)
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+            called = f"{name[:100]!r}" if number is None else f"{name[:100]!r} version {number[:50]}"
+            raise Problem(404, f"Request for unknown model: {called} is not found. {problem}") from None
 
     def _index(self, body: bytes) -> list[Json]:
         asked = decoded(body, forms="") if body.strip() else {}
@@ -145,11 +142,10 @@ class OpenInference:
             raise BadBody('The body is no {"ready": true}.', field="ready")
         listed: list[Json] = []
         for name in sorted(self._desk.names):
-            loaded = self._desk.serving.get(name)
-            if loaded is not None:
-                listed.append({"name": name, "version": str(version_number(loaded)), "state": "READY", "reason": ""})
-            elif not ready:
-                listed.append({"name": name, "version": "", "state": "UNAVAILABLE", "reason": self._desk.why(name)})
+            answering, failing = self._desk.versions(name), {} if ready else self._desk.failing(name)
+            for number in sorted({*answering, *failing}):
+                state, why = ("READY", "") if number in answering else ("UNAVAILABLE", failing[number])
+                listed.append({"name": name, "version": str(number), "state": state, "reason": why})
         return listed
 
     def _control(self) -> Reply:
@@ -160,7 +156,7 @@ def _told(document: Any, status: int = 200) -> Reply:
     return Reply(status, JSON_HEADERS, _encode(document))
 
 
-def _metadata(loaded: Loaded) -> Json:
+def _metadata(loaded: Loaded, answering: Iterable[int]) -> Json:
     """Names, datatypes and shapes; labels name the columns of the probabilities."""
     signature = loaded.signature
     inputs = [{"name": each.name, "datatype": column_datatype(each), "shape": [-1]} for each in signature.inputs]
@@ -170,7 +166,7 @@ def _metadata(loaded: Loaded) -> Json:
             output["labels"] = list(signature.labels)
     return {
         "name": loaded.model,
-        "versions": [str(version_number(loaded))],
+        "versions": [str(number) for number in answering],
         "platform": "mainstay",
         "inputs": inputs + [_described(each) for each in signature.tensors],
         "outputs": outputs,

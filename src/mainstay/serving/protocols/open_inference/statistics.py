@@ -18,7 +18,7 @@ _VERSION, _CODE = re.compile(r'version="([^"]*)"'), re.compile(r'code="(\d+)"')
 
 
 def statistics(loaded: Iterable[Loaded], counts: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The document for some versions; `counts` are numbers by label, as `metrics.summed` gives them."""
+    """The document for some versions, in their order; `counts` are numbers by label, as `metrics.summed` gives them."""
     rows: dict[str, int] = {}
     nanoseconds: dict[str, int] = {}
     succeeded: dict[str, int] = {}
@@ -57,6 +57,6 @@ def statistics(loaded: Iterable[Loaded], counts: Mapping[str, Sequence[float]]) 
                 },
                 "batch_stats": [],
             }
-            for each in sorted(loaded, key=lambda each: each.model)
+            for each in loaded
         ]
     }
