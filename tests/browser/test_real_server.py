@@ -104,6 +104,8 @@ def test_every_call_of_the_api_page_is_answered(page, url) -> None:
             one.locator("> summary").click()
         if (name := one.get_by_label("name", exact=True)).count():
             name.fill("credit")
+        if (number := one.get_by_label("number", exact=True)).count():
+            number.fill("1")
         one.get_by_role("button", name="Send").click()
         expect(one.locator("pre")).to_contain_text("200 · ")
     assert all(asked.startswith(url) for asked in page.asked)

@@ -21,6 +21,7 @@ from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving import follower as following
 from mainstay.serving import metrics, routing
 from mainstay.serving.app import App
+from mainstay.serving.door import Door
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 
@@ -60,7 +61,7 @@ def test_the_memory_of_versions_that_were_taken_away_returns(tmp_path: Path, mon
     async def follow() -> None:
         follower = Follower(run, worker=0, log=log)
         slots = metrics.Slots(run / metrics.FOLDER / "0.slots")
-        app = App(follower, slots, Guard(run, log=log), run=run, max_body=1000, log=log)
+        app = App(follower, slots, Guard(run, log=log), Door(loopback=True), run=run, max_body=1000, log=log)
 
         async def to(*beside: routing.Placed) -> None:
             nonlocal edition
