@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,27 @@ def refused(call):
         sys.exit("it was not refused")
 refused(lambda: collect(folder, now=datetime.now(UTC) + timedelta(days=30)))
 refused(lambda: moved(str(folder / ".mainstay"), str(folder / "there" / ".mainstay")))
+"""
+READS_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from mainstay.registry.disk import NotWritable
+from mainstay.registry.store import Registry
+import mainstay.models.package, mainstay.registry.migrations, sqlalchemy.dialects.sqlite
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+with Registry.open(Path(sys.argv[1]) / ".mainstay", create=False) as registry:
+    version = registry.version("credit")
+    print(version.ref)
+    print(*(event.kind for event in registry.events()))
+    package = registry.package(version)
+    print("whole" if all(package.read(name) for name in package.manifest.content) else "")
+    try:
+        registry.point("credit", "best", version, expecting=None, actor="nobody")
+    except NotWritable:
+        print(version.ref, "was not pointed at")
 """
 LATER = timedelta(days=30)
 
@@ -115,3 +137,53 @@ def test_who_may_not_write_removes_and_copies_nothing_and_is_told(tmp_path: Path
     assert FolderBlobs(root / "blobs").has(hashlib.sha256(b"lost").hexdigest())
     assert list((tmp_path / "there").iterdir()) == []
     expect_whole(root, 1)
+
+
+def test_what_only_reads_needs_no_room_on_a_full_disk(small_disk: Path) -> None:
+    root = small_disk / ".mainstay"
+    with Registry.open(root) as registry:
+        add(registry)
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 4096)
+    expect_whole(root, 1)
+    with Registry.open(root, create=False) as registry:
+        assert [event.kind for event in registry.events()] == ["registered"]
+        with pytest.raises(DiskFull, match="free some space"):
+            add(registry, graph="2" * 10)
+
+
+@pytest.mark.parametrize("logged", [False, True], ids=["closed", "with a log"])
+def test_what_only_reads_needs_no_right_to_write(logged: bool, tmp_path: Path) -> None:
+    """Also of a registry whose last writer was killed, so that what it committed stands in its log alone."""
+    root, there = tmp_path / "written" / ".mainstay", tmp_path / "there"
+    with Registry.open(root) as registry:
+        add(registry)
+        if logged:
+            shutil.copytree(root, there / ".mainstay")
+    if not logged:
+        shutil.copytree(root, there / ".mainstay")
+    (there / ".mainstay" / "registry.db-shm").unlink(missing_ok=True)
+    assert (there / ".mainstay" / "registry.db-wal").exists() == logged
+    for path in (there, *there.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in tmp_path.parents:
+        if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
+            path.chmod(path.stat().st_mode | 0o111)
+    tmp_path.chmod(0o755)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o777)
+    told = subprocess.run(
+        [sys.executable, "-c", READS_AS_NOBODY, str(there)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for path in (there, *there.rglob("*")):
+        path.chmod(0o755)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split("\n")[:-1] == ["credit:1", "registered", "whole", "credit:1 was not pointed at"]
+    assert not list(temporary.iterdir())

@@ -7,7 +7,7 @@ WAL with `synchronous=FULL` (what was acknowledged survives a power cut), foreig
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import disk_usage
@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from mainstay.errors import MachineError, MainstayError
-from mainstay.registry import migrations
+from mainstay.registry import migrations, snapshots
 from mainstay.registry.disk import DiskFull, NotWritable, refused, sync_folder
 from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
 from mainstay.registry.locks import file_lock
@@ -40,6 +40,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine = _engine(path)
+        self._unwritten: MachineError | None = None
+        """Why nothing can be written, where that is so; then what is read is the state as of when it was opened."""
 
     @classmethod
     def open(cls, root: Path, *, create: bool) -> Database:
@@ -48,6 +50,8 @@ class Database:
         Raises:
             NoRegistry: there is none, and `create` is false.
             NetworkFolder, NotWritable, DiskFull, RegistryBusy, RegistryCorrupt, RegistryNewer, NotARegistry.
+
+        One that can be read and not written is read as it is then; only what would write it raises.
         """
         path = root / FILE
         try:
@@ -63,12 +67,25 @@ class Database:
             raise refused(error, root) from error
         database = cls(path)
         try:
-            if not exists or database._revision() != migrations.HEAD:
-                database._migrate(root)
+            database._prepare(root, exists=exists)
         except BaseException:
             database.close()
             raise
         return database
+
+    def _prepare(self, root: Path, *, exists: bool) -> None:
+        """Brings the schema up to date; where nothing can be written, reads what is there, once."""
+        try:
+            current = exists and self._revision() == migrations.HEAD
+        except (NotWritable, DiskFull) as error:
+            self._engine.dispose()
+            self._unwritten, self._engine = (
+                error,
+                _engine(self.path, snapshots.connector(snapshots.state_of(self.path))),
+            )
+            current = self._revision() == migrations.HEAD
+        if not current:
+            self._migrate(root)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -79,6 +96,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is alone in writing: committed, durably, at the end of the block, or not at all."""
+        if self._unwritten is not None:
+            raise self._unwritten
         with self._told(), self._engine.connect() as connection:
             connection.execution_options(**{_WRITES: True})
             with connection.begin():
@@ -105,6 +124,8 @@ class Database:
         return found
 
     def _migrate(self, root: Path) -> None:
+        if self._unwritten is not None:
+            raise self._unwritten
         with file_lock(root / _LOCK, patience=_MIGRATION_PATIENCE):
             if self._revision() == migrations.HEAD:
                 return  # another process did it while this one waited
@@ -131,12 +152,14 @@ class Database:
             raise raised from error
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, connect: Callable[[], sqlite3.Connection] | None = None) -> Engine:
+    """The engine of a file; `connect` stands in for how it is opened."""
+    more: dict[str, Any] = JSON if connect is None else {"creator": connect, **JSON}
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": _PATIENCE},
         max_overflow=-1,  # SQLite's own lock is the queue
-        **JSON,
+        **more,
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
