@@ -69,7 +69,8 @@ def refused(call):
         print(type(error).__name__, error)
     else:
         sys.exit("it was not refused")
-refused(lambda: Registry.open(root))
+with Registry.open(root) as registry:
+    refused(lambda: registry.attest(registry.version("credit"), "note", b"new", actor="nobody"))
 refused(lambda: Registry.open(root / "nothing" / "here"))
 refused(lambda: FolderBlobs(root / "blobs").put(b"new"))
 refused(lambda: train_lock(root).__enter__())
