@@ -176,6 +176,41 @@ def test_two_inputs_and_any_length():
         model.predict({"ids": rows["ids"], "more": rows["more"][:, :2]})
 
 
+class Reads(nn.Module):
+    """The classes of a sequence, by a recurrent layer of any kind."""
+
+    def __init__(self, kind, **more) -> None:
+        super().__init__()
+        self.reads = kind(4, 6, batch_first=True, **more)
+        self.out = nn.LazyLinear(2)
+
+    def forward(self, x):
+        return torch.softmax(self.out(self.reads(x)[0].mean(1)), 1)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_a_recurrent_layer_takes_any_length_however_often_one_is_registered(kind, both_ways):
+    rows = DRAW.normal(size=(30, 7, 4)).astype(np.float32)
+    for layers in (1, 2):  # the exporter once wrote the second one for 7 steps alone
+        module = Reads(kind, bidirectional=both_ways, num_layers=layers)
+        _asked(module, rows)
+        model = _model(module, X=rows, labels=("no", "yes"), shapes={"x": ("length", 4)})
+        for length in (1, 3, 12):
+            asked = DRAW.normal(size=(5, length, 4)).astype(np.float32)
+            np.testing.assert_allclose(model.predict_proba(asked), _asked(module, asked), atol=1e-5)
+
+
+def test_a_layer_that_is_exported_step_by_step_is_refused_for_any_length():
+    rows = DRAW.normal(size=(30, 7, 4)).astype(np.float32)
+    module = Reads(nn.RNN, bidirectional=True)
+    _asked(module, rows)
+    with pytest.raises(CannotRegister, match=r"for 'length' = 7 of 'x' alone.*leave 'length' out of shapes"):
+        _built(module, X=rows, labels=("no", "yes"), shapes={"x": ("length", 4)})
+    found = _model(module, X=rows, labels=("no", "yes")).predict_proba(rows)
+    np.testing.assert_allclose(found, _asked(module, rows), atol=1e-5)
+
+
 def test_outputs_as_they_are():
     class Named(nn.Module):
         def forward(self, picture):

@@ -344,6 +344,7 @@ def _exported(
             return tuple(each.double() if each.dtype == torch.float32 else each for each in found)
 
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values())
+    _forget_kernels(torch)
     with _in_eval(call.module), _quiet():
         try:
             program: Any = torch.onnx.export(
@@ -362,6 +363,7 @@ def _exported(
                 "on the number of rows, or register it as a Python class."
             ) from error
     graph = cast("onnx.ModelProto", program.model_proto)
+    _check_sizes(graph, inputs)
     refuse_negative(graph, _looks_up)
     _strip(graph)
     return graph
@@ -394,6 +396,29 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+def _forget_kernels(torch: Any) -> None:
+    """Drops which kernels of recurrent layers were found when they ran last. PyTorch's exporter, which replaces them
+    while it works, would take those, and write out as many steps as its example has."""
+    for name in ("lstm", "gru"):
+        operator = getattr(torch.ops.aten, name)
+        for overload in operator.overloads():
+            getattr(operator, overload)._dispatch_cache.clear()  # noqa: SLF001 - it has no other name
+
+
+def _check_sizes(graph: onnx.ModelProto, inputs: Inputs) -> None:
+    """Raises CannotRegister where a size that may be any is a fixed one in the graph: the exporter does not say so."""
+    sizes = {entry.name: entry.type.tensor_type.shape.dim for entry in graph.graph.input}
+    for tensor in inputs.tensors:
+        for axis, size in enumerate(tensor.shape, start=1):
+            fixed = sizes[tensor.name][axis].dim_value
+            if isinstance(size, str) and fixed:
+                raise CannotRegister(
+                    f"PyTorch exports this module for {size!r} = {fixed} of {tensor.name!r} alone, since it goes "
+                    f"through it step by step: leave {size!r} out of shapes, if all rows have {fixed}; use "
+                    "torch.nn.LSTM or torch.nn.GRU, which take any; or register it as a Python class."
+                )
 
 
 def _looks_up(node: onnx.NodeProto) -> bool:
