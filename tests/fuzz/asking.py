@@ -28,9 +28,12 @@ from mainstay.models.formats.foreign.onnx_file import of_bytes  # noqa: E402
 from mainstay.models.formats.foreign.protocol import Told  # noqa: E402
 from mainstay.registry.blobs import FolderBlobs  # noqa: E402
 from mainstay.serving import metrics  # noqa: E402
+from mainstay.serving.access import Grants, write_grants  # noqa: E402
 from mainstay.serving.app import App  # noqa: E402
 from mainstay.serving.bodies import Bodies  # noqa: E402
+from mainstay.serving.door import Door  # noqa: E402
 from mainstay.serving.follower import Follower  # noqa: E402
+from mainstay.serving.guard import Guard  # noqa: E402
 from mainstay.serving.routing import Placed, Route, Table, write_table  # noqa: E402
 
 OCTETS = "application/octet-stream"
@@ -48,6 +51,8 @@ FORMS: tuple[dict[str, str], ...] = (
     {"content-type": "application/x-www-form-urlencoded", "x-request-id": "{length}"},
     {"content-type": "text/csv; charset=utf-16"},
     {"content-type": "application/json; format=pandas-split", "content-encoding": "gzip"},
+    {"authorization": "Bearer {length}", "x-api-key": "msk_{length}", "host": "127.0.0.1:{length}"},
+    {"host": "localhost", "origin": "http://localhost:{length}", "content-type": "application/json"},
 )
 """Headers that matter to a codec; `{length}` is the number of the case."""
 
@@ -125,7 +130,11 @@ class Server:
         self._loop.run_until_complete(follower.catch_up())
         assert follower.ready, follower.errors
         slots = metrics.Slots(run / "0.slots")
-        self._app = App(follower, slots, run=run, max_body=1_000_000, log=self._log)
+        write_grants(run, Grants(closed=False))
+        guard = Guard(run, log=self._log)
+        guard.look()
+        door = Door(loopback=True)
+        self._app = App(follower, slots, guard, door, run=run, max_body=1_000_000, log=self._log)
         self._loop.run_until_complete(self._app.__rsgi__(Scope("GET", "/healthz", {}), Proto(b"")))
         self.paths = sorted(self._app._targets)
 
