@@ -44,6 +44,8 @@ EVENTS = (
     "key_forgotten",
 )
 """The kinds of events that webhooks can be told of."""
+LONGEST_TIMEOUT = 3600.0
+"""Seconds that a request may take at most."""
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9_.\[\]:-]{1,253}")
@@ -141,6 +143,12 @@ class Serve(Struct, frozen=True):
     """Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right anyway."""
     origins: tuple[str, ...] = ()
     """Web pages of others that may ask the server, such as ["https://ml.example.org"]."""
+    max_batch_rows: int = 128
+    """Most rows of several requests that a slow model is asked at once; 1 asks each request alone."""
+    queue: int = 256
+    """Most requests that wait for one slow model in each worker; more are refused with 429."""
+    timeout: float = 30.0
+    """Seconds that a request may take, unless it says less; then it is refused with 504."""
 
 
 class Place(Struct, frozen=True):
@@ -241,6 +249,7 @@ def checked(project: Project, *, name: str = FILE) -> Project:
         *_problems_of_columns(project),
         *_problems_of_data(project),
         *_problems_of_search(project.search),
+        *_problems_of_serve(project.serve),
         *_problems_of_webhooks(project.webhooks),
     ):
         raise ProjectError(f"{name}: {problem}")
@@ -297,6 +306,14 @@ def _problems_of_search(search: Search) -> Iterator[str]:
         yield f"[search] trials = {search.trials} must be at least 1."
     if search.folds < 2:
         yield f"[search] folds = {search.folds} must be at least 2."
+
+
+def _problems_of_serve(serve: Serve) -> Iterator[str]:
+    for name in ("max_body", "max_batch_rows", "queue", "workers"):
+        if (value := getattr(serve, name)) < 1:
+            yield f"[serve] {name} = {value} must be at least 1."
+    if not 0 < serve.timeout <= LONGEST_TIMEOUT:
+        yield f"[serve] timeout = {serve.timeout} must be more than 0 seconds, and at most {LONGEST_TIMEOUT:g}."
 
 
 def _problems_of_webhooks(webhooks: tuple[Webhook, ...]) -> Iterator[str]:

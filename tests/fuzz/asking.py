@@ -85,6 +85,9 @@ class Proto:
 
         return whole()
 
+    def client_disconnect(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()  # he stays
+
     def response_bytes(self, status: int, headers: Any, body: bytes) -> None:
         self.answers.append((status, headers, body))
 

@@ -25,7 +25,7 @@ def still_well(server) -> Iterator[None]:
     assert {worker.pid for worker in server.workers()} == before
     with server.client() as client:
         assert client.post("/predict", json=ROW).status_code == 200
-        until(lambda: "mainstay_requests_in_flight 0\n" in client.get("/metrics").text)
+        until(lambda: 'mainstay_requests_in_flight{model="loan",version="loan:1"} 0\n' in client.get("/metrics").text)
     faults = [line for line in server.log.read_text().splitlines() if '"kind":"fault"' in line]
     assert faults == []
 

@@ -119,7 +119,9 @@ def test_sigterm_lets_a_request_in_flight_end(server):
         body = b'{"inputs": []}'
         caller.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
         with server.client() as client:  # the one in flight has arrived once it is counted
-            until(lambda: "mainstay_requests_in_flight 1\n" in client.get("/metrics").text)
+            until(
+                lambda: 'mainstay_requests_in_flight{model="loan",version="loan:1"} 1\n' in client.get("/metrics").text
+            )
         server.process.send_signal(signal.SIGTERM)
         until(lambda: "draining" in server.log.read_text())
         until(lambda: not listens(server.port))

@@ -238,7 +238,7 @@ def test_metrics_count_every_request_whichever_worker_answers(server):
         text = client.get("/metrics").text
         assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
     assert counted_processes(text) == {worker.pid for worker in server.workers()}
-    assert "mainstay_requests_in_flight 0\n" in text
+    assert 'mainstay_requests_in_flight{model="loan",version="loan:1"} 0\n' in text
 
 
 def counted_processes(text: str) -> set[int]:

@@ -62,6 +62,9 @@ def serve(
         max_body=said.max_body,
         hosts=said.hosts,
         origins=said.origins,
+        max_batch_rows=said.max_batch_rows,
+        queue=said.queue,
+        timeout=said.timeout,
         human=human,
     )
     root = state_of(folder)

@@ -17,7 +17,7 @@ from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
-from mainstay.serving.plane import Plane, Target
+from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
 from mainstay.serving.protocols.codec import PREDICT, Dialect, Given, Headers
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
@@ -44,6 +44,8 @@ class Proto(Protocol):
 
     def __aiter__(self) -> Any: ...
 
+    def client_disconnect(self) -> Any: ...
+
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
 
 
@@ -60,11 +62,13 @@ class App:
         run: Path,
         max_body: int,
         log: Log,
+        timeout: float = LONGEST_WAIT,
     ) -> None:
+        """`max_body` in bytes, `timeout` of a request in seconds."""
         self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
-        self.plane = Plane(slots, pool=follower.pool, log=log)
+        self.plane = Plane(slots, pool=follower.pool, log=log, max_body=max_body, timeout=timeout)
         # The first that claims a path has it; the plain one claims what is left.
         self._dialects: tuple[Dialect, ...] = (
             OpenInference(self.desk),
@@ -134,7 +138,7 @@ class App:
 
     async def _predict(self, given: Given, proto: Proto, target: Target) -> None:
         plane = self.plane
-        plane.entered()
+        plane.entered(target)
         try:
             self.guard.require(given, PREDICT, target.loaded.model)
             body = await self.reader.read(proto, given.get("content-length"))
@@ -143,9 +147,9 @@ class App:
         except Exception as error:  # noqa: BLE001 - every error has an answer
             reply = plane.refuse(target, error)
         else:
-            reply = await plane.answer(target, body, given)
+            reply = await plane.answer(target, body, given, caller=proto)
         finally:
-            plane.left()
+            plane.left(target)
         proto.response_bytes(reply.status, reply.headers, reply.body)
 
     async def _other(self, scope: Scope, proto: Proto, path: str) -> None:

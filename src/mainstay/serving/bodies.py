@@ -40,6 +40,8 @@ class Asked(NamedTuple):
     id: str | None = None
     form: Any = None
     """What the codec that read it needs to know when it writes the answer."""
+    timeout: float | None = None
+    """Seconds that the caller gives the server, where the body says so."""
 
 
 def valid_id(text: str) -> bool:

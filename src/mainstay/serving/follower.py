@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mainstay.errors import MainstayError
 from mainstay.serving.logs import Log, place_of
-from mainstay.serving.models import Loaded, load
+from mainstay.serving.models import Loaded, Queues, load
 from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledge, mark, read_table
 
 LOOK_EVERY = 0.05
@@ -25,8 +25,10 @@ FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
 class Follower:
     """The versions that answer in this worker."""
 
-    def __init__(self, run: Path, *, worker: int, log: Log) -> None:
+    def __init__(self, run: Path, *, worker: int, log: Log, queues: Queues | None = None) -> None:
+        """`queues` are those in front of the models."""
         self.run, self.worker, self.log = run, worker, log
+        self._queues = queues
         self.serving: Mapping[str, Loaded] = {}
         """By model, the version that takes the traffic; replaced as a whole, so that a request sees one state."""
         self.beside: Mapping[str, Loaded] = {}
@@ -109,7 +111,7 @@ class Follower:
         if present is not None and (present.version, present.socket) == (placed.version, placed.socket):
             return None
         try:
-            loaded = await load(placed, Path(table.blobs), self.pool)
+            loaded = await load(placed, Path(table.blobs), self.pool, self._queues)
         except (MainstayError, OSError) as error:
             why = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one version must not touch the others

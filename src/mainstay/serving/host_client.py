@@ -19,6 +19,10 @@ class HostGone(MachineError):
     """A version's host process does not answer: it crashed, hangs, or is being started again."""
 
 
+class ModelFailed(MachineError):
+    """A model in a host process failed on what it was asked; the process goes on."""
+
+
 class HostClient:
     """Asks one host process. Lives in one event loop; connects at the first request, and again after a loss."""
 
@@ -42,6 +46,7 @@ class HostClient:
         Raises:
             HostGone: no host, a lost one, or one that does not answer in time.
             InputError: the model does not take these rows.
+            ModelFailed: it failed on them.
         """
         identity = next(self._ids)
         future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
@@ -87,7 +92,7 @@ class HostClient:
                 if told.error is None:
                     future.set_result(told.answers())
                 else:
-                    future.set_exception(InputError(told.error) if told.refused else HostGone(told.error))
+                    future.set_exception(InputError(told.error) if told.refused else ModelFailed(told.error))
         except (OSError, EOFError, msgspec.DecodeError):
             pass  # whoever waits is told below
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 FOLDER = "metrics"
@@ -22,18 +22,30 @@ SLOTS = 512
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Upper bounds of the latency histogram, seconds."""
 
-REQUESTS, ROWS, SECONDS, IN_FLIGHT = (
+BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
+"""Upper bounds of the histogram of batches, rows."""
+
+REQUESTS, ROWS, SECONDS, IN_FLIGHT, QUEUE, QUEUE_SECONDS, BATCH_ROWS, LEFT = (
     "mainstay_requests_total",
     "mainstay_rows_total",
     "mainstay_request_seconds",
     "mainstay_requests_in_flight",
+    "mainstay_queue_requests",
+    "mainstay_queue_seconds",
+    "mainstay_batch_rows",
+    "mainstay_queue_left_total",
 )
 _HELP = {
     REQUESTS: ("counter", "Prediction requests by model, version, protocol and status code."),
     ROWS: ("counter", "Rows answered by model, version and protocol."),
     SECONDS: ("histogram", "Seconds from the whole body to the answer, by model, version and protocol."),
-    IN_FLIGHT: ("gauge", "Prediction requests that are being answered."),
+    IN_FLIGHT: ("gauge", "Prediction requests that are being answered, by model and version."),
+    QUEUE: ("gauge", "Requests that wait for their model to get free, by model and version."),
+    QUEUE_SECONDS: ("histogram", "Seconds that requests waited for their model to get free, by model and version."),
+    BATCH_ROWS: ("histogram", "Rows that a model with a queue was asked at once, by model and version."),
+    LEFT: ("counter", "Requests that a queue let go of unanswered, by model, version and reason."),
 }
+_BOUNDS = {SECONDS: BUCKETS, QUEUE_SECONDS: BUCKETS, BATCH_ROWS: BATCHES}
 _REST = '{model="(other)"}'
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -48,7 +60,9 @@ class Slots:
             self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
         self._numbers = memoryview(self._map).cast("d")
         self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}
-        self._numbers[self.place(IN_FLIGHT)] = 0.0  # whatever was in flight went down with the worker
+        for label, begins in self._places.items():
+            if _HELP.get(label.split("{", 1)[0], ("",))[0] == "gauge":
+                self._numbers[begins] = 0.0  # whatever was in flight, or waited, went down with the worker
 
     def place(self, label: str) -> int:
         """Where a label's numbers begin, in doubles; for `add`. Beyond the last slot a metric's labels share one."""
@@ -68,6 +82,16 @@ class Slots:
     def add(self, place: int, amount: float) -> None:
         self._numbers[place] += amount
 
+    def observe(self, place: int, value: float, bounds: Sequence[float]) -> None:
+        """Adds to a histogram: to its sum, its count, and the bucket of the first bound that is not below the value."""
+        numbers = self._numbers
+        numbers[place] += value
+        numbers[place + 1] += 1.0
+        for index, bound in enumerate(bounds):
+            if value <= bound:
+                numbers[place + 2 + index] += 1.0
+                break
+
 
 class Counted:
     """The counters of one version in one protocol, found once, so that a request costs additions alone.
@@ -82,19 +106,14 @@ class Counted:
         self._codes: dict[int, int] = {}
 
     def answered(self, code: int, *, rows: int, seconds: float) -> None:
-        """Counts one request; of the histogram, the sum, the count, then the buckets."""
+        """Counts one request."""
         place = self._codes.get(code)
         if place is None:
             place = self._place(code)
         numbers = self._slots
         numbers.add(place, 1.0)
         numbers.add(self._rows, rows)
-        numbers.add(self._seconds, seconds)
-        numbers.add(self._seconds + 1, 1.0)
-        for index, bound in enumerate(BUCKETS):
-            if seconds <= bound:
-                numbers.add(self._seconds + 2 + index, 1.0)
-                break
+        numbers.observe(self._seconds, seconds, BUCKETS)
 
     def _place(self, code: int) -> int:
         if not self._codes:
@@ -103,6 +122,37 @@ class Counted:
             self._seconds = self._slots.place(f"{SECONDS}{labels}")
         place = self._codes[code] = self._slots.place(f"{REQUESTS}{_labels(**self._labels, code=str(code))}")
         return place
+
+
+class Queued:
+    """The counters of the queue in front of one version; they take their slots when they are needed first."""
+
+    def __init__(self, slots: Slots, model: str, version: str) -> None:
+        self._slots, self._labels = slots, {"model": model, "version": version}
+
+    def waiting(self, change: int) -> None:
+        """So many more requests wait, or fewer."""
+        self._slots.add(self._place(QUEUE), change)
+
+    def ran(self, rows: int) -> None:
+        """The model was asked so many rows at once."""
+        self._slots.observe(self._place(BATCH_ROWS), rows, BATCHES)
+
+    def waited(self, seconds: float) -> None:
+        """A request has waited so long."""
+        self._slots.observe(self._place(QUEUE_SECONDS), seconds, BUCKETS)
+
+    def left(self, why: str) -> None:
+        """A request went without an answer."""
+        self._slots.add(self._place(LEFT, reason=why), 1.0)
+
+    def _place(self, metric: str, **more: str) -> int:
+        return self._slots.place(f"{metric}{_labels(**self._labels, **more)}")
+
+
+def in_flight(slots: Slots, model: str, version: str) -> int:
+    """Where the requests in flight of a version are counted."""
+    return slots.place(f"{IN_FLIGHT}{_labels(model=model, version=version)}")
 
 
 def summed(folder: Path) -> dict[str, list[float]]:
@@ -150,7 +200,7 @@ def _begins(slot: int) -> int:
 def _histogram(name: str, label: str, numbers: list[float]) -> list[str]:
     inside = label[len(name) + 1 : -1]
     lines, below = [], 0.0
-    for bound, count in zip(BUCKETS, numbers[2:], strict=False):
+    for bound, count in zip(_BOUNDS[name], numbers[2:], strict=False):
         below += count
         lines.append(f'{name}_bucket{{{inside},le="{bound:g}"}} {_number(below)}')
     lines.append(f'{name}_bucket{{{inside},le="+Inf"}} {_number(numbers[1])}')

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from mainstay.errors import MachineError
 from mainstay.models.answers import Answers
 from mainstay.models.golden import Golden
 from mainstay.models.package import Decision, Manifest, Package
 from mainstay.models.runtime import Model
-from mainstay.models.signature import Cells, Signature
+from mainstay.models.signature import Cells, Reader, Signature
 from mainstay.models.tensors import empty
 from mainstay.registry.blobs import FolderBlobs
+from mainstay.serving.batching import Batcher, Bounds, Run, Unwatched, Watch
 from mainstay.serving.bodies import Bodies
-from mainstay.serving.host_client import HostClient
+from mainstay.serving.company import gains_here, gains_there, sample
+from mainstay.serving.host_client import HostClient, HostGone
 from mainstay.serving.replies import Replies
 from mainstay.serving.routing import Placed
 
 LONGEST_INLINE = 0.001
 """Seconds that a model may keep the event loop; what takes longer is computed in a thread."""
-MOST_WAITING = 256
-"""Requests of one version that may wait for a thread; more are refused at once rather than late."""
-
-
-class Busy(MachineError):
-    """More requests wait for a slow model than it can answer soon."""
 
 
 class Place(Protocol):
@@ -42,8 +37,12 @@ class Place(Protocol):
     def now(self, cells: Cells) -> Answers | None:
         """The answers, at once; None where that would keep the event loop too long."""
 
-    async def later(self, cells: Cells) -> Answers:
-        """The answers, computed elsewhere."""
+    async def later(self, cells: Cells, deadline: float | None = None) -> Answers:
+        """The answers, computed elsewhere; `deadline` is on the event loop's clock.
+
+        Raises:
+            Busy, Late: too many wait already, or the deadline has come.
+        """
 
     async def close(self) -> None:
         """Lets go of what the version holds."""
@@ -67,38 +66,29 @@ class Loaded:
     """The answers to no rows, which many a model cannot be asked for."""
 
 
-class Line:
-    """Those who wait for one version: a bounded number."""
+@dataclass(frozen=True, kw_only=True)
+class Queues:
+    """What the queues in front of models are like."""
 
-    def __init__(self) -> None:
-        self._length = 0
-
-    @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Waits in line for as long as the block runs. Raises Busy where the line is full."""
-        if self._length >= MOST_WAITING:
-            raise Busy(f"{self._length} requests are waiting for this model already: try again in a second.")
-        self._length += 1
-        try:
-            yield
-        finally:
-            self._length -= 1
+    bounds: Bounds = field(default_factory=Bounds)
+    watch: Callable[[str, str], Watch] = lambda model, version: Unwatched()
+    """By model and version, who is told what happens in its queue."""
 
 
 class Inside:
     """In this process: at once where that is fast, in a thread otherwise."""
 
-    def __init__(self, model: Model, pool: Executor, *, inline_rows: int) -> None:
-        """`inline_rows` is how many rows at most are computed in the event loop."""
+    def __init__(self, model: Model, pool: Executor, *, inline_rows: int, queue: Callable[[Run], Batcher]) -> None:
+        """`inline_rows` is how many rows at most are computed in the event loop; `queue` is for what takes longer."""
         self._answer = model.answer
-        self._pool, self._inline_rows, self._line = pool, inline_rows, Line()
+        self._pool, self._inline_rows = pool, inline_rows
+        self.later = queue(self._in_thread).answer
 
     def now(self, cells: Cells) -> Answers | None:
         return self._answer(cells) if len(cells) <= self._inline_rows else None
 
-    async def later(self, cells: Cells) -> Answers:
-        with self._line.joined():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, cells)
+    async def _in_thread(self, cells: Cells) -> Answers:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, cells)
 
     async def close(self) -> None:
         """Nothing to let go of: the model's memory goes with its last reference."""
@@ -107,45 +97,53 @@ class Inside:
 class Beside:
     """In a host process on this machine."""
 
-    def __init__(self, client: HostClient) -> None:
-        self._client, self._line = client, Line()
-        self.close = client.close
+    def __init__(self, client: HostClient, queue: Batcher) -> None:
+        self._client, self._queue = client, queue
+        self.later = queue.answer
 
     def now(self, cells: Cells) -> Answers | None:
         del cells
         return None
 
-    async def later(self, cells: Cells) -> Answers:
-        with self._line.joined():
-            return await self._client.answer(cells)
+    async def close(self) -> None:
+        """Lets go of the host, once those who wait have had their answers."""
+        while self._queue.busy:
+            await asyncio.sleep(0.05)  # ends, for a host answers in time or is given up
+        await self._client.close()
 
 
-async def load(placed: Placed, blobs: Path, pool: Executor) -> Loaded:
+async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | None = None) -> Loaded:
     """Loads a version, without keeping the event loop, and replays its golden predictions where it will be computed.
 
     Raises:
         PackageCorrupt: a file is missing or was changed.
         GoldenMismatch: it does not answer here as the native model did.
-        HostGone: its host process does not answer.
+        HostGone, ModelFailed: its host process does not answer.
     """
     package = Package(placed.manifest, FolderBlobs(blobs).get)
+    name, queues = placed.version.rpartition(":")[0], queues or Queues()
     read = asyncio.get_running_loop().run_in_executor
+
+    def queue(run: Run, *, joins: bool) -> Batcher:
+        watch = queues.watch(name, placed.version)
+        return Batcher(run, queues.bounds, joins=joins, watch=watch, lost=(HostGone,))
+
+    signature, golden, decision = await read(None, _documents, package)
+    bodies = Bodies(signature)
     place: Place
     if placed.socket is None:
-        signature, golden, decision, inside, rows = await read(None, _inside, package)
-        place = Inside(inside, pool, inline_rows=rows)
+        model, rows, joins = await read(None, _inside, package)
+        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, joins=joins))
     else:
-        signature, golden, decision = await read(None, _documents, package)
-        place = Beside(HostClient(placed.socket, version=placed.version))
-    bodies = Bodies(signature)
-    if placed.socket is not None and golden.rows:
+        client = HostClient(placed.socket, version=placed.version)
         try:
-            golden.check(await place.later(bodies.reader.rows(golden.rows)))
+            joins = await _beside(client, signature, golden, bodies.reader)
         except BaseException:
-            await place.close()
+            await client.close()
             raise
+        place = Beside(client, queue(client.answer, joins=joins))
     return Loaded(
-        model=placed.version.rpartition(":")[0],
+        model=name,
         version=placed.version,
         signature=signature,
         manifest=placed.manifest,
@@ -171,15 +169,27 @@ def _documents(package: Package) -> tuple[Signature, Golden, Decision | None]:
     return package.signature, package.golden, package.spec.decision
 
 
-def _inside(package: Package) -> tuple[Signature, Golden, Decision | None, Model, int]:
+def _inside(package: Package) -> tuple[Model, int, bool]:
+    """A checked model, how many rows of it are computed at once, and whether others are to be joined."""
     model = Model.load(package)
     model.check_golden()
-    signature, golden, decision = _documents(package)
+    golden = package.golden
     if not golden.rows:
-        return signature, golden, decision, model, 0
+        return model, 0, False
     cells = model.read.rows(golden.rows)
     one = _fastest(model, cells.rows(slice(0, 1)))
-    return signature, golden, decision, model, inline_rows(one, _fastest(model, cells), len(cells))
+    rows = inline_rows(one, _fastest(model, cells), len(cells))
+    several = None if rows else sample(model.signature, golden, model.read)
+    return model, rows, several is not None and gains_here(model.answer, several)
+
+
+async def _beside(client: HostClient, signature: Signature, golden: Golden, read: Reader) -> bool:
+    """Checks a model in a host process; whether requests to it are to be joined."""
+    if not golden.rows:
+        return False
+    golden.check(await client.answer(read.rows(golden.rows)))
+    several = sample(signature, golden, read)
+    return several is not None and await gains_there(client.answer, several)
 
 
 def inline_rows(one: float, several: float, rows: int) -> int:

@@ -22,7 +22,9 @@ _ERRORS = {
     "405": "Another method is meant.",
     "413": "The body is larger than this server takes, or holds more than it reads at once.",
     "415": "The body is of another content type.",
-    "503": "The model cannot answer now: its host process is starting again, or too many requests wait.",
+    "429": "Too many requests wait for the model, or come with this key: try again in `Retry-After` seconds.",
+    "503": "The model cannot answer now: its host process is starting again.",
+    "504": "The time for the request was up before its answer was there.",
 }
 
 
@@ -116,7 +118,7 @@ def _predict(loaded: Loaded, operation: str, of: str, also: str = "") -> Json:
                 "description": "The answers, a list for several rows and one value for one named row.",
                 "content": {"application/json": {"schema": _reply(signature)}},
             },
-            **{code: _problem(code) for code in ("400", "404", "413", "415", "503")},
+            **{code: _problem(code) for code in ("400", "404", "413", "415", "429", "503", "504")},
         },
     }
 

@@ -14,15 +14,20 @@ from typing import Any, TypeVar
 
 from mainstay.errors import MachineError
 from mainstay.models.signature import InputError
-from mainstay.serving import metrics
+from mainstay.serving import budget, metrics
+from mainstay.serving.batching import Busy, Late
 from mainstay.serving.bodies import Asked, BadBody, valid_id
 from mainstay.serving.bounded import TooLarge, TooSlow
 from mainstay.serving.ids import new_id
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
+from mainstay.serving.patience import TIMEOUT, Caller, CallerGone, seconds_of, while_there
 from mainstay.serving.protocols.codec import AGAIN, CLOSE, Codec, Dialect, Given, Headers, Problem, Refusal, Reply
 
 T = TypeVar("T")
+
+LONGEST_WAIT = 30.0
+"""Seconds that a request may take, where nobody says otherwise."""
 
 LONG_BODY = 65_536
 """Bytes of a body that is read, and answered, in a thread: it would keep the event loop too long."""
@@ -38,36 +43,58 @@ class Target:
     dialect: Dialect
     codec: Codec
     counted: metrics.Counted
+    in_flight: int
+    """Where its requests in flight are counted."""
 
 
 class Plane:
     """Predicts for the ports of one worker."""
 
-    def __init__(self, slots: metrics.Slots, *, pool: Executor, log: Log) -> None:
-        """`pool` reads and writes what is long."""
-        self.log = log
+    def __init__(
+        self, slots: metrics.Slots, *, pool: Executor, log: Log, max_body: int, timeout: float = LONGEST_WAIT
+    ) -> None:
+        """What the ports share.
+
+        Args:
+            slots: the counters of this worker.
+            pool: reads and writes what is long.
+            log: is told of faults.
+            max_body: bytes of the largest body that a port takes, which bounds what a request may become.
+            timeout: seconds that a request may take.
+        """
+        self.log, self._max_body, self._timeout = log, max_body, timeout
         self._slots, self._pool = slots, pool
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
-        self._in_flight = slots.place(metrics.IN_FLIGHT)
 
     def target(self, loaded: Loaded, dialect: Dialect, codec: Codec) -> Target:
         """A version asked in a protocol, with its counters."""
-        return Target(loaded, dialect, codec, self._counter(dialect, loaded.model, loaded.version))
+        counted = self._counter(dialect, loaded.model, loaded.version)
+        return Target(loaded, dialect, codec, counted, metrics.in_flight(self._slots, loaded.model, loaded.version))
 
-    def entered(self) -> None:
+    def entered(self, target: Target) -> None:
         """Counts a request as in flight; each is to be `left` again."""
-        self._slots.add(self._in_flight, 1.0)
+        self._slots.add(target.in_flight, 1.0)
 
-    def left(self) -> None:
+    def left(self, target: Target) -> None:
         """Counts a request in flight no more."""
-        self._slots.add(self._in_flight, -1.0)
+        self._slots.add(target.in_flight, -1.0)
 
-    async def answer(self, target: Target, body: bytes, given: Given) -> Reply:
+    async def answer(
+        self,
+        target: Target,
+        body: bytes,
+        given: Given,
+        *,
+        timeout: float | None = None,
+        caller: Caller | None = None,
+    ) -> Reply:
         """The answer to a prediction request, whatever comes of it: an error is answered as its protocol has it.
 
         Args:
             body: as the codec takes it.
             given: the request's headers, or what stands for them; names in lower case.
+            timeout: seconds that the caller gives the server, where the port knows.
+            caller: who leaves the queue when he is gone; asked only where he has to wait.
         """
         begun, rows = perf_counter(), 0
         loaded, codec = target.loaded, target.codec
@@ -78,7 +105,10 @@ class Plane:
             rows = len(asked.cells)
             answers = loaded.place.now(asked.cells) if rows else loaded.nothing
             if answers is None:
-                answers = await loaded.place.later(asked.cells)
+                budget.check(rows, loaded.signature, self._max_body)
+                deadline = self._deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
+                asking = loaded.place.later(asked.cells, deadline)
+                answers = await (asking if caller is None else while_there(caller, asking))
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
             said = answers, asked, identity
             long = long or rows > MANY_ROWS
@@ -107,6 +137,14 @@ class Plane:
         headers, body = dialect.refused(refusal)
         return Reply(refusal.status, [*headers, *more], body)
 
+    def _deadline(self, begun: float, *said: float | None) -> float:
+        """On the event loop's clock, when the time of a request is up that has begun then, by `perf_counter`.
+
+        What a caller says may shorten the server's own timeout, and not lengthen it.
+        """
+        timeout = min([self._timeout, *(each for each in said if each is not None)])
+        return asyncio.get_running_loop().time() + timeout - (perf_counter() - begun)
+
     async def _aside(self, work: Callable[..., T], *given: Any) -> T:
         """Does what takes long in a thread, so that the others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
@@ -131,6 +169,14 @@ class Plane:
                 refusal, more = Refusal(413, said), [CLOSE]
             case TooSlow():
                 refusal, more = Refusal(408, said), [CLOSE]
+            case budget.TooManyRows():
+                refusal = Refusal(413, said)
+            case Busy():
+                refusal, more = Refusal(429, said), [("retry-after", str(error.after))]
+            case Late():
+                refusal = Refusal(504, said)
+            case CallerGone():
+                refusal = Refusal(499, said)  # as nginx counts them; nobody reads it
             case MachineError():
                 refusal, more = Refusal(503, said), [AGAIN]
             case _:

@@ -49,6 +49,12 @@ class Settings:
     """Names that the server is called by, beside addresses and localhost."""
     origins: tuple[str, ...] = ()
     """Web pages of others that may ask it, such as "https://ml.example.org"."""
+    max_batch_rows: int = 128
+    """Rows of several requests that a model is asked at once; 1: no two are asked together."""
+    queue: int = 256
+    """Requests that wait for a version, in each worker."""
+    timeout: float = 30.0
+    """Seconds that a request may take, unless it says less."""
     human: bool = False
     """Words rather than JSON lines in the log."""
 
@@ -111,6 +117,8 @@ class _Worker:
         self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
         self._command += ["--host", address, "--port", str(port), "--max-body", str(settings.max_body)]
         self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
+        self._command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
+        self._command += ["--timeout", str(settings.timeout)]
         self._command += ["--log", "human" if settings.human else "json"]
         self._deaths = 0
         self._again_at: float | None = None

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from granian.server.embed import Server
 
 from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
+from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import logger, take_over
+from mainstay.serving.models import Queues
 
 CONNECTIONS = 16_384
 """Connections a worker keeps; granian's own bound would let a thousand idle ones shut everybody out."""
@@ -47,7 +50,9 @@ async def work(given: argparse.Namespace) -> None:
     folder = given.run / metrics.FOLDER
     folder.mkdir(exist_ok=True)
     slots = metrics.Slots(folder / f"{given.index}.slots")
-    follower = Follower(given.run, worker=given.index, log=log)
+    bounds = Bounds(rows=given.max_batch_rows, queue=given.queue)
+    queues = Queues(bounds=bounds, watch=partial(metrics.Queued, slots))
+    follower = Follower(given.run, worker=given.index, log=log, queues=queues)
     guard = Guard(given.run, log=log)
     while not (follower.table and guard.knows) and not stop.is_set():
         guard.look()
@@ -62,7 +67,16 @@ async def work(given: argparse.Namespace) -> None:
         origins=given.origins,
         is_open=lambda: guard.open,
     )
-    app = App(follower, slots, guard, door, run=given.run, max_body=given.max_body, log=log)
+    app = App(
+        follower,
+        slots,
+        guard,
+        door,
+        run=given.run,
+        max_body=given.max_body,
+        log=log,
+        timeout=given.timeout,
+    )
     server = Server(
         app,
         address=given.host,
@@ -106,6 +120,9 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="*", default=())
     parser.add_argument("--origins", nargs="*", default=())
     parser.add_argument("--max-body", type=int, required=True)
+    parser.add_argument("--max-batch-rows", type=int, required=True)
+    parser.add_argument("--queue", type=int, required=True)
+    parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--log", choices=("json", "human"), required=True)
     uvloop.run(work(parser.parse_args()))
 

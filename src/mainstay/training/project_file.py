@@ -77,6 +77,10 @@ _SERVE = {
     "hosts": 'Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right\n'
     "anyway. Where callers need keys, any name is right unless some stand here. Default: none.",
     "origins": 'Web pages of others that may ask the server, such as ["https://app.example.org"]. Default: none.',
+    "max_batch_rows": "Most rows of several requests that a slow model is asked at once; 1 asks each alone.\n"
+    "Default: 128.",
+    "queue": "Most requests that wait for one slow model in each worker; more are refused with 429. Default: 256.",
+    "timeout": "Seconds that a request may take, unless it says less; then it is refused with 504. Default: 30.",
 }
 _REGISTRY = {
     "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"

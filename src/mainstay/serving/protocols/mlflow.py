@@ -42,6 +42,16 @@ _INVOCATIONS, _MODELS = "/invocations", "/models/"
 _SPLIT, _RECORDS, _INSTANCES, _INPUTS, _PARAMS = "dataframe_split", "dataframe_records", "instances", "inputs", "params"
 _FORMS = 'Send one of {"dataframe_split": {"columns": […], "data": [[…], …]}}, {"dataframe_records": [{…}, …]}, '
 _FORMS += '{"instances": […]} and {"inputs": {…}}, or CSV.'
+_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""MLflow's names of errors, by status: https://github.com/mlflow/mlflow/blob/master/mlflow/exceptions.py"""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -153,15 +163,7 @@ class Mlflow:
 
     def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
         """`{"error_code": "BAD_REQUEST", "message": "…"}`."""
-        codes = {
-            401: "UNAUTHENTICATED",
-            403: "PERMISSION_DENIED",
-            429: "REQUEST_LIMIT_EXCEEDED",
-            404: "RESOURCE_DOES_NOT_EXIST",
-            500: "INTERNAL_ERROR",
-            503: "TEMPORARILY_UNAVAILABLE",
-        }
-        code = codes.get(refusal.status, "BAD_REQUEST")
+        code = _CODES.get(refusal.status, "BAD_REQUEST")
         return JSON_HEADERS, _encode({"error_code": code, "message": refusal.message})
 
     def other(self, method: str, path: str, body: bytes) -> Reply:

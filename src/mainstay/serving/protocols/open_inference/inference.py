@@ -10,6 +10,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.tensors import Array, Tensor
 from mainstay.serving.bodies import Asked, valid_id
 from mainstay.serving.models import Loaded
+from mainstay.serving.patience import seconds_in
 from mainstay.serving.protocols.codec import JSON_HEADERS, Headers, Problem, kind_of, takes_json, version_number
 from mainstay.serving.protocols.codec import Given as GivenHeaders
 from mainstay.serving.protocols.open_inference.datatypes import datatype, packed
@@ -76,7 +77,8 @@ class InferCodec:
         form = self._form(request)
         cells = self._inputs.read(request.inputs, Tail(memoryview(body)[size:]))
         identity = request.id if request.id is not None and valid_id(request.id) else None
-        return Asked(cells, id=identity, form=form)
+        timeout = seconds_in((request.parameters or {}).get("timeout"))
+        return Asked(cells, id=identity, form=form, timeout=timeout)
 
     def _form(self, request: Request) -> Form:
         for said, mine in ((request.model_name, self._model), (request.model_version, self._version)):

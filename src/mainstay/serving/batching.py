@@ -1,0 +1,264 @@
+"""Who waits for a model, and who is asked together.
+
+Batching is greedy: a model that is free is asked at once, never held back for company; those who come while it is busy
+wait, and when it gets free, as many of them as fit are asked together. A lone caller loses nothing, and the busier a
+model is, the larger its batches are.
+
+Everybody gets the answers to his own rows. Where a batch fails, its halves are asked again, and so on, so that a row
+which the model cannot take fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mainstay.errors import MachineError
+from mainstay.models.answers import Answers
+from mainstay.models.signature import Cells
+from mainstay.serving.joining import form, joined, parted, weight
+
+HEAVIEST = 1 << 24
+"""Bytes of values that are joined at most: copying more costs more than asking twice."""
+TOGETHER, APART = 1, 2
+"""Runs of one model at once, where requests are joined, and where each is asked alone."""
+SOONEST, LATEST = 1, 60
+"""Bounds of what a refused caller is told to wait, in seconds."""
+MEMORY = 0.2
+"""Weight of the last run in what a run is expected to take."""
+
+Left = Literal["timeout", "cancelled", "rejected"]
+"""Why a caller has no answer: his time was up, he is gone, or there was no room."""
+Run = Callable[[Cells], Awaitable[Answers]]
+
+
+class Busy(MachineError):
+    """More requests wait for a model than are let wait."""
+
+    def __init__(self, waiting: int, after: int) -> None:
+        """`after` is in how many seconds it may be worth another try."""
+        self.after = after
+        super().__init__(f"{waiting} requests are waiting for this model already: try again in {after} s.")
+
+
+class Late(MachineError):
+    """The time that a caller had was up before his answer was there."""
+
+    def __init__(self) -> None:
+        super().__init__("The time for this request is up: give it more, or ask again when the server is less busy.")
+
+
+class Watch(Protocol):
+    """Who is told what happens, to count it."""
+
+    def waiting(self, change: int) -> None:
+        """So many more callers wait, or fewer."""
+
+    def ran(self, rows: int) -> None:
+        """A batch of so many rows was asked."""
+
+    def waited(self, seconds: float) -> None:
+        """A caller has waited so long for the model to get free."""
+
+    def left(self, why: Left) -> None:
+        """A caller went without an answer."""
+
+
+class Unwatched:
+    """Counts nothing."""
+
+    def waiting(self, change: int) -> None:
+        """Nothing."""
+
+    def ran(self, rows: int) -> None:
+        """Nothing."""
+
+    def waited(self, seconds: float) -> None:
+        """Nothing."""
+
+    def left(self, why: Left) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How many may wait for one version in one worker, and be asked together."""
+
+    rows: int = 128
+    """Rows of a batch; a request of more is asked alone. 1: no two requests are asked together."""
+    queue: int = 256
+    """Requests that wait."""
+
+
+class _Caller:
+    """A request that waits, or is being answered."""
+
+    __slots__ = ("cells", "deadline", "form", "future", "since", "weight")
+
+    def __init__(self, cells: Cells, future: asyncio.Future[Answers], since: float, deadline: float | None) -> None:
+        self.cells, self.future, self.since, self.deadline = cells, future, since, deadline
+        self.form: Hashable = form(cells)
+        self.weight = weight(cells)
+
+
+class Batcher:
+    """The queue of one version in one event loop."""
+
+    def __init__(
+        self,
+        run: Run,
+        bounds: Bounds,
+        *,
+        joins: bool,
+        watch: Watch | None = None,
+        lost: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """A queue in front of a model.
+
+        Args:
+            run: asks the model.
+            bounds: of the queue and of a batch.
+            joins: whether the model may be asked several requests together, and gains from it.
+            watch: is told what happens.
+            lost: errors that are no row's fault, so that nobody is asked again after one.
+        """
+        self._run, self._bounds, self._lost = run, bounds, lost
+        self._watch: Watch = watch or Unwatched()
+        self._joins = joins and bounds.rows > 1
+        self._free = TOGETHER if self._joins else APART
+        self._queue: dict[_Caller, None] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._seconds = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits or is being answered."""
+        return bool(self._queue or self._running)
+
+    async def answer(self, cells: Cells, deadline: float | None = None) -> Answers:
+        """The answers to a caller's rows.
+
+        Args:
+            cells: his rows.
+            deadline: on the event loop's clock, when he stops waiting.
+
+        Raises:
+            Busy: too many wait already.
+            Late: the deadline has come; what was not begun by then is not computed.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if deadline is not None and deadline <= now:
+            self._watch.left("timeout")
+            raise Late
+        if len(self._queue) >= self._bounds.queue:
+            self._watch.left("rejected")
+            raise Busy(len(self._queue), self._after())
+        caller = _Caller(cells, loop.create_future(), now, deadline)
+        self._queue[caller] = None
+        self._watch.waiting(1)
+        timer = None if deadline is None else loop.call_at(deadline, self._give_up, caller)
+        self._begin()
+        try:
+            return await caller.future
+        except asyncio.CancelledError:
+            self._watch.left("cancelled")
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._forget(caller)
+            if caller.future.done() and not caller.future.cancelled():
+                caller.future.exception()  # seen, also where its caller went in the same moment
+
+    def _give_up(self, caller: _Caller) -> None:
+        if not caller.future.done():
+            self._forget(caller)
+            self._watch.left("timeout")
+            caller.future.set_exception(Late())
+
+    def _forget(self, caller: _Caller) -> None:
+        if caller in self._queue:
+            del self._queue[caller]
+            self._watch.waiting(-1)
+
+    def _begin(self) -> None:
+        """Asks whoever waits, for as long as the model is free."""
+        loop = asyncio.get_running_loop()
+        while self._free > 0 and self._queue:
+            self._free -= 1
+            task = loop.create_task(self._serve(self._next()))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _next(self) -> list[_Caller]:
+        """Who has waited longest, and those who can be asked together with him; they wait no more."""
+        now, bounds = asyncio.get_running_loop().time(), self._bounds
+        first = next(iter(self._queue))
+        chosen, rows, heavy = [first], len(first.cells), first.weight
+        for caller in self._queue if self._joins else ():
+            if rows >= bounds.rows:
+                break
+            fits = rows + len(caller.cells) <= bounds.rows and heavy + caller.weight <= HEAVIEST
+            if caller is not first and fits and caller.form == first.form:
+                chosen.append(caller)
+                rows += len(caller.cells)
+                heavy += caller.weight
+        for caller in chosen:
+            self._forget(caller)
+            self._watch.waited(now - caller.since)
+        return chosen
+
+    async def _serve(self, callers: Sequence[_Caller]) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            await self._ask(callers)
+        finally:
+            self._seconds += (loop.time() - begun - self._seconds) * (MEMORY if self._seconds else 1.0)
+            self._free += 1
+            self._begin()
+
+    async def _ask(self, asked: Sequence[_Caller]) -> int:
+        """Answers callers, together if that can be; how many of them the model has answered."""
+        now = asyncio.get_running_loop().time()
+        for caller in asked:
+            if caller.deadline is not None and caller.deadline <= now:
+                self._give_up(caller)  # before its timer has come to say so
+        callers = [caller for caller in asked if not caller.future.done()]
+        if not callers:
+            return 0
+        rows = [len(caller.cells) for caller in callers]
+        self._watch.ran(sum(rows))
+        try:
+            parts = parted(await self._run(joined([caller.cells for caller in callers])), rows)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
+            if len(callers) > 1 and not isinstance(error, self._lost):
+                return await self._ask_halves(callers)
+            for caller in callers:
+                if not caller.future.done():
+                    caller.future.set_exception(error)
+            return 0
+        for caller, part in zip(callers, parts, strict=True):
+            if not caller.future.done():
+                caller.future.set_result(part)
+        return len(callers)
+
+    async def _ask_halves(self, callers: Sequence[_Caller]) -> int:
+        half = len(callers) // 2
+        answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
+        if answered == len(callers) and self._joins:
+            # No row was at fault: it is the company that the model cannot take.
+            self._joins = False
+            self._free += APART - TOGETHER
+        return answered
+
+    def _after(self) -> int:
+        """Seconds until those who wait now are answered, as far as can be told."""
+        runs = float(len(self._queue))
+        if self._joins:
+            runs = sum(len(caller.cells) for caller in self._queue) / self._bounds.rows
+        return min(max(SOONEST, math.ceil(runs * self._seconds)), LATEST)

@@ -1,0 +1,85 @@
+"""How long a caller waits: until the time that he says, and for as long as he is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from mainstay.serving.strict import BadBody
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """Who waits for an answer, as his port knows him."""
+
+    def client_disconnect(self) -> Any:
+        """An awaitable with the callbacks of a future, done when he is gone."""
+
+
+TIMEOUT = "x-envoy-expected-rq-timeout-ms"
+"""Milliseconds that a caller gives the server; Envoy, and what is built on it, says so of its own accord.
+
+https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter
+"""
+
+
+class CallerGone(Exception):
+    """The caller closed his connection before the answer was there."""
+
+    def __init__(self) -> None:
+        super().__init__("The connection was closed before the answer was there.")
+
+
+def seconds_of(header: str | None) -> float | None:
+    """What the header `TIMEOUT` says, in seconds; None where it says nothing, or 0, which is no bound.
+
+    Raises:
+        BadBody: no whole number.
+    """
+    if header is None:
+        return None
+    if not (header.isascii() and header.isdigit() and len(header) <= 15):
+        raise BadBody(f"The header {TIMEOUT} is {header[:60]!r}: it takes whole milliseconds.")
+    return int(header) / 1e3 or None
+
+
+def seconds_in(microseconds: object) -> float | None:
+    """What a `timeout` of the Open Inference Protocol says, in seconds; None where it says nothing, or 0: no bound.
+
+    The unit is Triton's (its schedule policy extension).
+
+    Raises:
+        BadBody: no whole number, or one below zero.
+    """
+    if microseconds is None:
+        return None
+    if type(microseconds) is not int or microseconds < 0:
+        raise BadBody(f"Parameter 'timeout' is {str(microseconds)[:60]!r}: it takes whole microseconds.")
+    return microseconds / 1e6 or None
+
+
+async def while_there(caller: Caller, asking: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns; it is cancelled when the caller is gone.
+
+    Raises:
+        CallerGone: that happened.
+    """
+    task = asyncio.ensure_future(asking)
+    left = caller.client_disconnect()
+
+    def leave(_: object) -> None:
+        task.cancel()
+
+    left.add_done_callback(leave)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not left.done() or left.cancelled():
+            task.cancel()  # it is this task that was cancelled
+            raise
+        raise CallerGone from None
+    finally:
+        left.remove_done_callback(leave)
+        left.cancel()
