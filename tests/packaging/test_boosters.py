@@ -7,8 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
+from sklearn.pipeline import make_pipeline
 
+from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.formats.objects import CannotRegister, Given
+from mainstay.models.importing import draft_of_file
 from mainstay.models.packaging import Built
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -145,3 +150,43 @@ def test_a_booster_of_an_array_and_a_threshold(table):
     )
     with pytest.raises(InputError, match="'x1'"):
         model.predict([{"x0": 1.0, "x1": "much"}])
+
+
+SPACED = ["an age", "b_b", "a kind"]
+
+
+def _spaced() -> tuple[pd.DataFrame, np.ndarray]:
+    draw = np.random.default_rng(0)
+    X = pd.DataFrame(draw.random((200, 3)), columns=SPACED)
+    return X, (X["an age"] + X["a kind"] / 3 > 0.7).to_numpy()
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda estimator: estimator,
+        make_pipeline,
+        lambda estimator: VotingClassifier([("one", estimator)], voting="soft"),
+        lambda estimator: CalibratedClassifierCV(estimator, cv=2),
+    ],
+    ids=["alone", "pipeline", "vote", "calibrated"],
+)
+def test_a_lightgbm_estimator_keeps_the_columns_own_names_and_their_places(around) -> None:
+    """LightGBM writes `an age` as `an_age`, and takes any columns by their places, whatever they are called."""
+    X, y = _spaced()
+    fitted = around(lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, num_threads=1)).fit(X, y)
+    model = Model.load(draft_of(fitted, Given(X=X)).built.draft.package())
+    assert model.signature.names == tuple(SPACED)
+    np.testing.assert_allclose(model.predict_proba(X), fitted.predict_proba(X), atol=1e-9)
+    with pytest.raises(CannotRegister, match="Column 1 of X is 'a kind', and the model was trained on 'an_age' there"):
+        draft_of(fitted, Given(X=X[["a kind", "b_b", "an age"]]))
+
+
+def test_a_lightgbm_file_takes_the_names_that_it_wrote_without_their_spaces(tmp_path) -> None:
+    X, y = _spaced()
+    fitted = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, num_threads=1).fit(X, y)
+    fitted.booster_.save_model(tmp_path / "m.txt")
+    model = Model.load(draft_of_file(tmp_path / "m.txt", Told(columns=tuple(SPACED))).draft.package())
+    assert model.signature.names == tuple(SPACED)
+    with pytest.raises(CannotImport, match="leave --columns out"):
+        draft_of_file(tmp_path / "m.txt", Told(columns=("a kind", "b_b", "an age")))

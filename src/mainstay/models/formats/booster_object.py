@@ -6,7 +6,6 @@ They are given the interface of scikit-learn, and go its way: encoder and ONNX, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from mainstay.models.formats import catboost_native, sklearn_object
+from mainstay.models.formats.column_order import check_order
 from mainstay.models.formats.faces import Face
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.formats.objects import CannotRegister, Given, is_a
@@ -42,7 +42,8 @@ def draft(model: Any, given: Given) -> Imported:
     if given.general or given.logits:
         raise CannotRegister("A booster says itself what it answers: leave general and logits out.")
     labels = _labels(model, given.labels)
-    _check_order(_names(model), given.table)
+    if (names := _names(model)) and isinstance(given.table, pd.DataFrame):
+        check_order(names, list(given.table.columns))
     face = _Classifier(model, labels) if labels else _Regressor(model)
     described = f"{type(model).__module__.split('.', 1)[0]} {type(model).__name__}"
     return Imported(sklearn_object.draft(face, replace(given, labels=())).built, described)
@@ -120,20 +121,6 @@ def _names(booster: Any) -> tuple[str, ...]:
         return tuple(booster.feature_names or ())
     names = tuple(str(name) for name in booster.feature_names_)
     return () if names == tuple(map(str, range(len(names)))) else names
-
-
-def _check_order(names: Sequence[str], X: Any) -> None:
-    if not names or not isinstance(X, pd.DataFrame):
-        return
-    found = [str(name).replace(" ", "_") for name in X.columns]  # as LightGBM writes them
-    for place, (name, own) in enumerate(zip(found, names, strict=False)):
-        if name != own.replace(" ", "_"):
-            raise CannotRegister(
-                f"Column {place + 1} of X is {X.columns[place]!r}, and the model was trained on {own!r} there: "
-                "give the columns in the order that it was trained on."
-            )
-    if len(found) != len(names):
-        raise CannotRegister(f"X has {len(found)} columns, and the model was trained on {len(names)}.")
 
 
 def _labels(booster: Any, given: tuple[Label, ...]) -> tuple[Label, ...]:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from mainstay.errors import CheckFailed
 from mainstay.models.answers import Answers
 from mainstay.models.formats import skops
+from mainstay.models.formats.column_order import check_order, is_lightgbm_first
 from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.faces import behind
 from mainstay.models.formats.foreign.protocol import Imported
@@ -230,9 +231,11 @@ def _label(value: Any) -> Label:
 def _check_table(model: Any, taken: Taken) -> None:
     """The model must take the table's rows, or nothing that follows can be right."""
     fitted_on = getattr(model, "feature_names_in_", None)
-    if fitted_on is not None and (lost := [name for name in fitted_on if name not in taken.frame.columns]):
+    if fitted_on is not None and is_lightgbm_first(model):
+        check_order(fitted_on, list(taken.frame.columns))
+    elif fitted_on is not None and (lost := [name for name in fitted_on if name not in taken.frame.columns]):
         raise CannotRegister(
-            f"X has no column {lost[0]!r}, which {type(model).__name__} was fitted on: give the table that it was "
+            f"X has no column {str(lost[0])!r}, which {type(model).__name__} was fitted on: give the table that it was "
             "fitted on."
         )
     width = getattr(model, "n_features_in_", None)

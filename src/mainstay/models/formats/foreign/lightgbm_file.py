@@ -36,12 +36,17 @@ def draft(path: Path, told: Told) -> Imported:
     built = of_booster(
         booster,
         told=told,
-        names=told.names(booster.feature_name(), width),
+        names=told.names(_own(booster.feature_name(), told.columns), width),
         labels=told.classes(range(classes_of(booster))),
         predict=booster.predict,
         categories=_categories(text, fields.get("feature_infos", "").split(" ")),
     )
     return Imported(built, f"LightGBM {objective or 'without an objective'}")
+
+
+def _own(names: list[str], told: tuple[str, ...]) -> tuple[str, ...]:
+    """The file's names; those that are told, where they are the same but for spaces, which LightGBM writes as `_`."""
+    return told if [name.replace(" ", "_") for name in told] == names else tuple(names)
 
 
 def _categories(text: str, infos: list[str]) -> dict[int, tuple[str, ...]]:

@@ -180,7 +180,8 @@ def _read(described: _Described, module: Format, file: Path, told: Told) -> Impo
     own = found.names
     if described.columns and not told.columns and not found.tensors and set(own) != set(described.names):
         automatic = tuple(f"x{index}" for index in range(len(own)))
-        if own != automatic or len(own) != len(described.names):
+        spaced = tuple(name.replace(" ", "_") for name in described.names)  # as LightGBM writes them
+        if own not in (automatic, spaced) or len(own) != len(described.names):
             raise CannotImport(
                 f"The signature of {described.folder.name} has the columns {', '.join(map(repr, described.names))}, "
                 f"and its {module.NAME} file takes {', '.join(map(repr, own))}: save the model with its own signature."
