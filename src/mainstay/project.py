@@ -139,6 +139,10 @@ class Serve(Struct, frozen=True):
     """Processes that answer."""
     max_body: int = 20_000_000
     """Largest request body, in bytes."""
+    tls_cert: str | None = None
+    """File of a certificate (PEM), seen from here; with it and its key the server speaks https."""
+    tls_key: str | None = None
+    """File of the certificate's private key (PEM), readable by its owner alone."""
     hosts: tuple[str, ...] = ()
     """Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right anyway."""
     origins: tuple[str, ...] = ()
@@ -281,14 +285,6 @@ def _problems_of_data(project: Project) -> Iterator[str]:
         yield f"[split] test = {split.test} must be a share between 0 and 1."
     if split.kind != "stratified" and not split.by:
         yield f'[split] kind = "{split.kind}" needs by = "COLUMN".'
-    for origin in project.serve.origins:
-        if not _ORIGIN.fullmatch(origin):
-            yield f'[serve] origins names {origin!r}: write scheme, host and port alone, such as "https://example.org".'
-    for host in project.serve.hosts:
-        if not _HOST.fullmatch(host):
-            yield f'[serve] hosts names {host!r}: write a name alone, such as "ml.example.org".'
-    if project.serve.workers < 1:
-        yield f"[serve] workers = {project.serve.workers} must be at least 1."
     if project.registry.url is not None and not project.registry.blobs:
         yield '[registry] url needs blobs too: a folder that all machines share, or "s3://BUCKET/PREFIX".'
 
@@ -312,6 +308,14 @@ def _problems_of_serve(serve: Serve) -> Iterator[str]:
     for name in ("max_body", "max_batch_rows", "queue", "workers"):
         if (value := getattr(serve, name)) < 1:
             yield f"[serve] {name} = {value} must be at least 1."
+    if (serve.tls_cert is None) != (serve.tls_key is None):
+        yield "[serve] tls_cert and tls_key go together: write both."
+    for origin in serve.origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield f'[serve] origins names {origin!r}: write scheme, host and port alone, such as "https://example.org".'
+    for host in serve.hosts:
+        if not _HOST.fullmatch(host):
+            yield f'[serve] hosts names {host!r}: write a name alone, such as "ml.example.org".'
     if not 0 < serve.timeout <= LONGEST_TIMEOUT:
         yield f"[serve] timeout = {serve.timeout} must be more than 0 seconds, and at most {LONGEST_TIMEOUT:g}."
 

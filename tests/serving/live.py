@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -81,8 +82,10 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *models: tuple[str, Draft], options: tuple[str, ...] = ()) -> Iterator[Server]:
-    """A server of some models, in a fresh project."""
+def serving(
+    folder: Path, *models: tuple[str, Draft], options: tuple[str, ...] = (), verify: ssl.SSLContext | bool = True
+) -> Iterator[Server]:
+    """A server of some models, in a fresh project; `verify` is what certificates are held against."""
     state = folder / ".mainstay"
     with Registry.open(state) as registry:
         for name, draft in models:
@@ -106,7 +109,7 @@ def serving(folder: Path, *models: tuple[str, Draft], options: tuple[str, ...] =
                 return next((m.url for m in registry.members() if m.pid == process.pid and m.generation), None)
 
             found = until(url, UP_WITHIN) if models else until(url_of(registry, process), UP_WITHIN)
-        until(lambda: answers(found), UP_WITHIN)
+        until(lambda: answers(found, verify), UP_WITHIN)
         yield Server(folder, process, found, log)
     finally:
         if process.poll() is None:
@@ -122,8 +125,8 @@ def url_of(registry: Registry, process: subprocess.Popen[bytes]):
     return lambda: next((m.url for m in registry.members() if m.pid == process.pid), None)
 
 
-def answers(url: str) -> bool:
+def answers(url: str, verify: ssl.SSLContext | bool = True) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=5, verify=verify).status_code == 200
     except httpx.TransportError:
         return False

@@ -22,6 +22,7 @@ from mainstay.registry.store import Registry
 from mainstay.serving.logs import Log, logger
 from mainstay.serving.supervisor import Settings
 from mainstay.serving.supervisor import serve as supervise
+from mainstay.serving.tls import BadCertificate, Tls
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,8 @@ def serve(
     port: int | None,
     workers: int | None,
     trust: Path | None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
     with_parent: bool = False,
     told: Callable[[Serving], None] | None = None,
 ) -> None:
@@ -46,12 +49,13 @@ def serve(
 
     Args:
         trust: file of the types that native models may hold; see `trust.trusted_types`.
+        tls_cert: file (PEM) of the certificate to speak https with, and `tls_key` of its key; each seen from here.
         with_parent: end too when standard input is closed.
         told: called once, when requests are taken.
 
     Raises:
         NoRegistry: nothing was ever registered here.
-        PortTaken, CannotListen; ProjectError; BadOperatorFile, BadKey, MissingExtra.
+        PortTaken, CannotListen, BadCertificate; ProjectError; BadOperatorFile, BadKey, MissingExtra.
     """
     said = load(folder).serve if (folder / FILE).exists() else Serve()
     human = sys.stderr.isatty()
@@ -65,6 +69,7 @@ def serve(
         max_batch_rows=said.max_batch_rows,
         queue=said.queue,
         timeout=said.timeout,
+        tls=_tls(folder, said, tls_cert, tls_key),
         human=human,
     )
     root = state_of(folder)
@@ -80,6 +85,18 @@ def serve(
                 signers=Signers(folder),
                 log=_telling(log, told, with_parent=with_parent),
             )
+
+
+def _tls(folder: Path, said: Serve, certificate: Path | None, key: Path | None) -> Tls | None:
+    """The files of the command line, else those of the project file, seen from its folder. Raises BadCertificate."""
+    if certificate is None and key is None:
+        certificate = None if said.tls_cert is None else folder / said.tls_cert
+        key = None if said.tls_key is None else folder / said.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise BadCertificate("A certificate and its key go together: name both, --tls-cert and --tls-key.")
+    return Tls(certificate.absolute(), key.absolute())
 
 
 def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: bool) -> Log:

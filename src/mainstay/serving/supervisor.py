@@ -20,6 +20,7 @@ from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log
 from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
 from mainstay.serving.runs import run_folder
+from mainstay.serving.tls import Tls
 
 __all__ = ["CannotListen", "PortTaken", "Settings", "port_is_free", "serve"]
 
@@ -55,8 +56,14 @@ class Settings:
     """Requests that wait for a version, in each worker."""
     timeout: float = 30.0
     """Seconds that a request may take, unless it says less."""
+    tls: Tls | None = None
+    """What the server shows itself with, to whoever asks over https; None: it speaks http."""
     human: bool = False
     """Words rather than JSON lines in the log."""
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls is None else "https"
 
 
 def serve(
@@ -77,15 +84,17 @@ def serve(
         signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
 
     Raises:
-        PortTaken, CannotListen.
+        PortTaken, CannotListen; BadCertificate.
     """
+    if settings.tls is not None:
+        settings.tls.check()
     stop = threading.Event()
     with (
         reserved(settings.host, settings.port) as (address, port),
         run_folder(root) as run,
         _stopped_by(stop, (signal.SIGINT, signal.SIGTERM)),
     ):
-        url = f"http://{shown(settings.host)}:{port}"
+        url = f"{settings.scheme}://{shown(settings.host)}:{port}"
         workers: list[_Worker] = []
         agent = Agent(
             registry, run, root / CACHE, url=url, allowed=allowed, human=settings.human, log=log, signers=signers
@@ -119,6 +128,8 @@ class _Worker:
         self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
         self._command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
         self._command += ["--timeout", str(settings.timeout)]
+        if settings.tls is not None:
+            self._command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
         self._command += ["--log", "human" if settings.human else "json"]
         self._deaths = 0
         self._again_at: float | None = None

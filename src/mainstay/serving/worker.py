@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -88,6 +88,9 @@ async def work(given: argparse.Namespace) -> None:
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         log_enabled=False,
+        ssl_cert=given.tls_cert,
+        ssl_key=given.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
     beside = [asyncio.create_task(each) for each in (follow(app), guard.keep_up(), app.reader.watch())]
     answering = asyncio.create_task(server.serve())
@@ -119,6 +122,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--hosts", nargs="*", default=())
     parser.add_argument("--origins", nargs="*", default=())
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
     parser.add_argument("--max-body", type=int, required=True)
     parser.add_argument("--max-batch-rows", type=int, required=True)
     parser.add_argument("--queue", type=int, required=True)

@@ -74,6 +74,8 @@ _SERVE = {
     "port": "Default: 8080.",
     "workers": "Processes that answer. Default: 1.",
     "max_body": "Largest request body, in bytes. Default: 20000000.",
+    "tls_cert": "A certificate (PEM file, seen from here); with it and its key, https is spoken. Default: none.",
+    "tls_key": "The certificate's private key (PEM file), readable by its owner alone. Default: none.",
     "hosts": 'Names that the server is called by, such as ["ml.example.org"]; addresses and localhost are right\n'
     "anyway. Where callers need keys, any name is right unless some stand here. Default: none.",
     "origins": 'Web pages of others that may ask the server, such as ["https://app.example.org"]. Default: none.',
@@ -119,6 +121,8 @@ _EXAMPLES: dict[str, Any] = {
     "by": "date",
     "trials": 50,
     "metric": "roc_auc",
+    "tls_cert": "server.pem",
+    "tls_key": "server.key",
     "registry.url": "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@host/mainstay",
     "registry.blobs": "s3://bucket/mainstay",
 }

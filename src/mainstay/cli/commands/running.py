@@ -103,6 +103,12 @@ def serve(
         Path | None,
         typer.Option("--trust", help="File of type names, one a line, that models in native formats may hold."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="Certificate (PEM file) to speak https with; takes --tls-key.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="Its private key (PEM file), readable by its owner alone.")
+    ] = None,
     with_parent: Annotated[
         bool,
         typer.Option(
@@ -124,4 +130,14 @@ def serve(
         if as_json:
             show(serving, as_json=True, human=lambda out: None)
 
-    run(Path.cwd(), host=host, port=port, workers=workers, trust=trust, with_parent=with_parent, told=told)
+    run(
+        Path.cwd(),
+        host=host,
+        port=port,
+        workers=workers,
+        trust=trust,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        with_parent=with_parent,
+        told=told,
+    )
