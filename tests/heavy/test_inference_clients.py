@@ -7,8 +7,11 @@ import asyncio
 import numpy as np
 import pytest
 from libraries import need
-from live import serving
+from live import serving, until
 from subjects import ROW, double, loan
+
+from mainstay.operations import keys
+from mainstay.operations.deploying import deploy
 
 http = need("tritonclient.http")
 aio = need("tritonclient.http.aio")
@@ -74,13 +77,39 @@ def test_tritons_client_reads_the_documents(server):
     assert {each["name"] for each in client.get_model_repository_index()} == {"loan", "double"}
     assert client.get_inference_statistics("loan")["model_stats"][0]["name"] == "loan"
     for change in (client.load_model, client.unload_model):
-        with pytest.raises(utils.InferenceServerException, match="mainstay deploy"):
+        with pytest.raises(utils.InferenceServerException, match="manage"):
             change("loan")
     with pytest.raises(utils.InferenceServerException, match="Request for unknown model"):
         client.infer("none", inputs(http, 1, binary=True))
     with pytest.raises(utils.InferenceServerException, match="'age' is missing"):
         client.infer("loan", inputs(http, 1, binary=True, names=("amount", "owner", "purpose", "since")))
     client.close()
+
+
+def test_tritons_client_controls_models_and_asks_versions(tmp_path):
+    """As its own example of model control does, with a key that may."""
+    with serving(tmp_path, ("double", double())) as running:
+        for shift in (0.0, 1.0):
+            running.add("loan", loan(shift=shift), deploy=False)
+        may = {"authorization": f"Bearer {keys.create(tmp_path, 'ops', verbs='predict,read,manage').key}"}
+        client = http.InferenceServerClient(running.url.removeprefix("http://"), network_timeout=90.0)
+        until(lambda: "loan" in {each["name"] for each in client.get_model_repository_index(headers=may)})
+        assert not client.is_model_ready("loan", headers=may)
+        client.load_model("loan", headers=may)
+        assert client.is_model_ready("loan", "2", headers=may)
+        assert deploy(tmp_path, "loan:1", beside=True).servers == 1
+        shares = {}
+        for version in ("", "1", "2"):
+            reply = client.infer("loan", inputs(http, 1, binary=True), model_version=version, headers=may)
+            shares[version] = reply.as_numpy("probabilities")[0, 1]
+            assert reply.get_response()["model_version"] == (version or "2")
+        assert shares[""] == shares["2"] != shares["1"]
+        assert client.get_model_metadata("loan", headers=may)["versions"] == ["1", "2"]
+        client.unload_model("loan", headers=may)
+        assert not client.is_model_ready("loan", headers=may)
+        with pytest.raises(utils.InferenceServerException, match="failed to load 'wrong'"):
+            client.load_model("wrong", headers=may)
+        client.close()
 
 
 def test_tritons_asyncio_client_gets_the_plain_answers(server):

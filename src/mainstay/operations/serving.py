@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mainstay.operations.home import state_of
+from mainstay.operations.managing import Manager
 from mainstay.operations.operator import Signers, allowed_here
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import deliverer_of
@@ -83,6 +84,7 @@ def serve(
                 settings,
                 allowed=lambda: allowed_here(folder, trust),
                 signers=Signers(folder),
+                manage=Manager(folder, registry),
                 log=_telling(log, told, with_parent=with_parent),
             )
 

@@ -23,11 +23,14 @@ from mainstay.registry.ids import new_id
 from mainstay.registry.keys import Keys
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Alias, Deployment, Member, Version
+from mainstay.serving import control
 from mainstay.serving.access import grants_of, write_grants
 from mainstay.serving.admission import Admission, Signers
+from mainstay.serving.control import Control
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
+from mainstay.serving.management import Manage
 from mainstay.serving.placing import Placer
 from mainstay.serving.rates import SLOTS
 from mainstay.serving.routing import Acknowledgement, Table, acknowledgements, write_table
@@ -51,6 +54,7 @@ class Facts(Protocol):
     keys: Keys
 
     def mark(self) -> tuple[int, int]: ...
+    def models(self) -> list[str]: ...
     def aliases(self, model: str) -> list[Alias]: ...
     def deployments(self) -> list[Deployment]: ...
     def version(self, ref: str) -> Version: ...
@@ -73,9 +77,11 @@ class Agent:
         human: bool,
         log: Log,
         signers: Signers = tuple,
+        manage: Manage | None = None,
     ) -> None:
         """`cache` is for files of versions where the registry keeps them on another machine; `signers` gives the public
-        keys of which one must have signed a version, whenever it is asked (none: nobody need have)."""
+        keys of which one must have signed a version, whenever it is asked (none: nobody need have); `manage` brings
+        about what callers ask to have changed, in threads of its own."""
         self.admission = Admission(signers)
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
@@ -90,6 +96,8 @@ class Agent:
         self._begun = time.monotonic()
         self._looked: tuple[int, int, int, int] | None = None
         self._again_at = float("inf")
+        self._manage = manage
+        self._control: Control | None = None
         self._wanted: set[str] = set()
         self._keys_edition = -1
         self._slots: dict[str, int] = {}
@@ -102,12 +110,16 @@ class Agent:
 
     def start(self) -> None:
         """Takes its first step now, in the caller's thread, and the others in its own."""
+        if self._manage is not None:
+            self._control = Control(self.hosts.folder / control.NAME, self._manage, log=self.log)
         self.step()
         self._thread.start()
 
     def close(self) -> None:
         """Takes no more steps, ends the hosts and leaves the registry."""
         self._over.set()
+        if self._control is not None:
+            self._control.close()
         if self._thread.ident is not None:
             self._thread.join(LEAVE_WITHIN)
         self.hosts.close()
@@ -193,6 +205,8 @@ class Agent:
             routes=placing.routes,
             versions=placing.versions,
             errors=errors,
+            models=tuple(self.registry.models()),
+            control=None if self._control is None else str(self._control.path),
             edition=before.edition,
         )
         if table == self.table:

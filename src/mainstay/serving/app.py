@@ -16,9 +16,10 @@ from mainstay.serving.door import Door, Shared, no_form
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
+from mainstay.serving.management import passed_on
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
-from mainstay.serving.protocols.codec import PREDICT, Dialect, Given, Headers
+from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
@@ -159,13 +160,17 @@ class App:
         try:
             need, body = dialect.need(path), b""
             self.door.check_page(given)
-            if need is not None:
-                self.guard.require(given, *need)
+            caller = None if need is None else self.guard.require(given, *need)
             if method == "POST" and not path.endswith(dialect.verb):
                 no_form(given.get("content-type"))
             if method == "POST" and dialect.takes_body(path):
                 body = await self.reader.read(proto, given.get("content-length"))
-            reply = dialect.other(method, path, body)
+            answer = dialect.other(method, path, body)
+            if isinstance(answer, Wish):
+                await passed_on(answer, self.desk.control, caller=caller)
+                reply = Reply(200, JSON_HEADERS, DONE)
+            else:
+                reply = answer
         except NoBody:
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along

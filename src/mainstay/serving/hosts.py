@@ -88,8 +88,9 @@ class Hosts:
     def __init__(self, run: Path, blobs: Path, *, allowed: Callable[[], Allowed], human: bool, log: Log) -> None:
         """`allowed` is what the operator allows at the time of a start; `human` is how the hosts log."""
         fits = len(os.fsencode(run)) < LONGEST_SOCKET - 30
-        self._folder = run / "hosts" if fits else Path(tempfile.mkdtemp(prefix="mainstay-"))
-        self._folder.mkdir(exist_ok=True)
+        self.folder = run / "hosts" if fits else Path(tempfile.mkdtemp(prefix="mainstay-"))
+        """Of Unix sockets: its path leaves room for their names. Gone at `close`."""
+        self.folder.mkdir(exist_ok=True)
         self._blobs, self._allowed, self._human, self._log = blobs, allowed, human, log
         self._hosts: dict[str, _Host] = {}
         self._made = 0
@@ -107,7 +108,7 @@ class Hosts:
         host = self._hosts.get(version)
         if host is None:
             self._made += 1
-            path = self._folder / f"{self._made}.json"
+            path = self.folder / f"{self._made}.json"
             path.write_bytes(msgspec.json.encode(manifest))
             host = _Host(version, manifest, path, self._process(version, manifest, path), time.monotonic())
             self._hosts[version] = host
@@ -140,7 +141,7 @@ class Hosts:
             now = time.monotonic()
             self._ending = [each for each in self._ending if not _ended(*each, now)]
             time.sleep(0.01)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _process(self, version: str, manifest: Manifest, path: Path) -> subprocess.Popen[bytes]:
         """A host process, or the launcher that becomes one. Raises as `ensure`."""

@@ -23,6 +23,16 @@ _ERRORS = {
 }
 
 
+_CONTROL_ERRORS = {
+    "400": "It cannot be loaded so.",
+    "401": "No API key, or a wrong one.",
+    "403": "The API key is not for this.",
+    "404": "No such model is registered.",
+    "409": "No version passed its gates or came up, or somebody else changed it meanwhile.",
+    "503": "A server did not acknowledge in time.",
+}
+
+
 def paths_of(model: str, version: str, *, signature: Signature, alone: bool) -> Json:
     """The paths that answer for the version that takes a model's traffic, by protocol."""
     number = version.rpartition(":")[2]
@@ -139,8 +149,21 @@ def server_paths() -> Json:
         ("/v2/models/stats", "stats", "statistics of all models"),
     )
     paths: Json = {path: {"get": _get(name, f"Open Inference Protocol: {told}")} for path, name, told in gets}
-    index = _get("repository_index", "Open Inference Protocol: the models that are deployed")
-    return {**paths, "/v2/repository/index": {"post": index}}
+    index = _get("repository_index", "Open Inference Protocol: the models of the registry, and which versions answer")
+    paths["/v2/repository/index"] = {"post": index}
+    for verb, told in (
+        ("load", "deploy a model's newest version that passed its gates, where none is deployed"),
+        ("unload", "end the serving of a model, with all its versions"),
+    ):
+        asked = _get(f"repository_{verb}", f"Open Inference Protocol: {told}")
+        asked["description"] = "Takes an API key with the verb `manage`; answers when all workers have acknowledged."
+        asked["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+        asked["responses"] |= {
+            code: {"description": why, "content": {"application/json": {"schema": _ref("Problem")}}}
+            for code, why in _CONTROL_ERRORS.items()
+        }
+        paths[f"/v2/repository/models/{{name}}/{verb}"] = {"post": asked}
+    return paths
 
 
 def _input(name: str, kind: str, cell: Json) -> Json:

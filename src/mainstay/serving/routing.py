@@ -58,6 +58,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """By version."""
     errors: dict[str, str] = {}
     """By model, or of those beside by version, why what is deployed could not be placed."""
+    models: tuple[str, ...] = ()
+    """Of the registry: all that could be deployed, by name."""
+    control: str | None = None
+    """Path of the Unix socket on which the agent takes what callers ask to have changed; None: it takes nothing."""
     edition: int = 0
     """Counts the tables of one agent."""
 

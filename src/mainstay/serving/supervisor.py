@@ -18,6 +18,7 @@ from mainstay.serving.admission import Signers
 from mainstay.serving.agent import Agent, Facts
 from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log
+from mainstay.serving.management import Manage
 from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
 from mainstay.serving.runs import run_folder
 from mainstay.serving.tls import Tls
@@ -74,6 +75,7 @@ def serve(
     allowed: Callable[[], Allowed],
     log: Log,
     signers: Signers = tuple,
+    manage: Manage | None = None,
 ) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
 
@@ -82,6 +84,7 @@ def serve(
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
         allowed: what the operator lets host processes do; asked whenever one is started.
         signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
+        manage: brings about what callers ask to have changed, in threads of its own; None: nothing is.
 
     Raises:
         PortTaken, CannotListen; BadCertificate.
@@ -97,7 +100,15 @@ def serve(
         url = f"{settings.scheme}://{shown(settings.host)}:{port}"
         workers: list[_Worker] = []
         agent = Agent(
-            registry, run, root / CACHE, url=url, allowed=allowed, human=settings.human, log=log, signers=signers
+            registry,
+            run,
+            root / CACHE,
+            url=url,
+            allowed=allowed,
+            human=settings.human,
+            log=log,
+            signers=signers,
+            manage=manage,
         )
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
@@ -21,6 +23,8 @@ READ: KeyVerb = "read"
 MANAGE: KeyVerb = "manage"
 SERVER = ""
 """In place of a model in a `Need`: what is asked for is of the server, and tells of no model."""
+DONE = b"{}"
+"""The body that answers a wish, where nothing more is to be said."""
 AGAIN, CLOSE = ("retry-after", "1"), ("connection", "close")
 _FORMS = ("application/json", "application/x-www-form-urlencoded", "text/json")
 """Content types of a JSON body; the second is what a bare `curl -d` says of anything."""
@@ -50,6 +54,17 @@ class Need(NamedTuple):
 
 Written = tuple[Headers, bytes]
 """The headers and the body of an answer."""
+
+
+class Wish(msgspec.Struct, frozen=True, array_like=True):
+    """A change that a caller asks for; see `serving.management`."""
+
+    verb: Literal["load", "unload"]
+    model: str
+    reason: str
+    """What the event says."""
+    actor: str = ""
+    """Who asks, as events call him."""
 
 
 class Refusal(NamedTuple):
@@ -131,8 +146,9 @@ class Dialect(Protocol):
     def takes_body(self, path: str) -> bool:
         """Whether a POST to a path of this protocol that predicts nothing has a body that must be read."""
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
-        """The answer to everything but a prediction.
+    def other(self, method: str, path: str, body: bytes) -> Reply | Wish:
+        """The answer to everything but a prediction; or what the caller asks to have changed, which is
+        answered by `DONE` once it is.
 
         Raises:
             Problem: there is nothing there, or no such model.

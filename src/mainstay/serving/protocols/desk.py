@@ -86,9 +86,25 @@ class Desk:
         return self._follower.names
 
     @property
+    def registered(self) -> tuple[str, ...]:
+        """The models of the registry, deployed or not."""
+        table = self._follower.table
+        return () if table is None else table.models
+
+    @property
+    def control(self) -> str | None:
+        """Path of the socket on which the agent takes what callers ask to have changed."""
+        table = self._follower.table
+        return None if table is None else table.control
+
+    @property
     def ready(self) -> bool:
         """Whether something answers, and goes on to."""
         return self._follower.ready and not self.draining
+
+    def fails(self, name: str) -> bool:
+        """Whether a model is deployed, and known not to answer."""
+        return name in self._follower.errors
 
     def why(self, name: str) -> str:
         """Why a deployed model, or one beside by its version, does not answer."""

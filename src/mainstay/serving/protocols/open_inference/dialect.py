@@ -24,14 +24,15 @@ from mainstay.serving.protocols.codec import (
     Problem,
     Refusal,
     Reply,
+    Wish,
     version_number,
 )
 from mainstay.serving.protocols.desk import Desk
+from mainstay.serving.protocols.open_inference import repository
 from mainstay.serving.protocols.open_inference.datatypes import column_datatype, datatype
 from mainstay.serving.protocols.open_inference.inference import InferCodec
 from mainstay.serving.protocols.open_inference.statistics import statistics
 from mainstay.serving.protocols.outputs import PROBABILITIES, Outputs
-from mainstay.serving.strict import BadBody, decoded
 
 Json = dict[str, Any]
 
@@ -80,26 +81,32 @@ class OpenInference:
         return Need(PREDICT if found[3] == "infer" else READ, found[1])
 
     def takes_body(self, path: str) -> bool:
-        """The index may be asked for the ready models alone."""
-        return path == _INDEX
+        """The index may be asked for the ready models alone; loading and unloading may have parameters."""
+        return path.rstrip("/") == _INDEX or _CONTROL.match(path.rstrip("/")) is not None
 
     def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
         """`{"error": "…"}`."""
         return JSON_HEADERS, _encode({"error": refusal.message})
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
+    def other(self, method: str, path: str, body: bytes) -> Reply | Wish:
         """Everything but an inference, and why one has no answer."""
         path = path.rstrip("/")
         found = None if path == _STATS else _MODEL.match(path)
-        posted = path == _INDEX or _CONTROL.match(path) or (found and found[3] == "infer")
+        control = _CONTROL.match(path)
+        posted = path == _INDEX or control or (found and found[3] == "infer")
         if method not in (("POST",) if posted else ("GET", "HEAD")):
             allowed = "POST" if posted else "GET, HEAD"
             raise Problem(405, f"{path[:200]} takes {'POST' if posted else 'GET'}.", headers=[("allow", allowed)])
-        if posted and found is None:
-            return _told(self._index(body)) if path == _INDEX else self._control()
+        if control is not None:
+            return repository.wish(control[2], control[1], body)
+        if path == _INDEX:
+            return _told(repository.index(body, self._desk))
         if found is not None:
             name, number, verb = found.groups()
             return self._of_model(name, number, verb)
+        return self._of_server(path)
+
+    def _of_server(self, path: str) -> Reply:
         match path:
             case "/v2":
                 return _told(self._server)
@@ -135,21 +142,6 @@ class OpenInference:
                 raise
             called = f"{name[:100]!r}" if number is None else f"{name[:100]!r} version {number[:50]}"
             raise Problem(404, f"Request for unknown model: {called} is not found. {problem}") from None
-
-    def _index(self, body: bytes) -> list[Json]:
-        asked = decoded(body, forms="") if body.strip() else {}
-        if not isinstance(asked, dict) or not isinstance(ready := asked.get("ready", False), bool):
-            raise BadBody('The body is no {"ready": true}.', field="ready")
-        listed: list[Json] = []
-        for name in sorted(self._desk.names):
-            answering, failing = self._desk.versions(name), {} if ready else self._desk.failing(name)
-            for number in sorted({*answering, *failing}):
-                state, why = ("READY", "") if number in answering else ("UNAVAILABLE", failing[number])
-                listed.append({"name": name, "version": str(number), "state": state, "reason": why})
-        return listed
-
-    def _control(self) -> Reply:
-        raise Problem(501, "Models are not loaded or unloaded over this port: run mainstay deploy VERSION.")
 
 
 def _told(document: Any, status: int = 200) -> Reply:
