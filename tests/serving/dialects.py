@@ -111,18 +111,20 @@ def post(client: httpx.Client, how: str, model: str, rows: Rows) -> httpx.Respon
     return client.post(path, content=content, headers={"content-type": "application/json", **headers})
 
 
-def said(reply: httpx.Response) -> tuple[list[Any], list[list[float]] | None]:
-    """The predictions of an answer, and its probabilities (bad, good) where the protocol has room for them."""
+def said(
+    reply: httpx.Response, labels: tuple[str, ...] = ("bad", "good")
+) -> tuple[list[Any], list[list[float]] | None]:
+    """The predictions of an answer, and its probabilities, label by label, where the protocol has room for them."""
     assert reply.status_code == 200, reply.text
     if reply.headers["content-type"].startswith("text/csv"):
         rows = list(csv.DictReader(io.StringIO(reply.text)))
-        shares = [[float(row["probability_bad"]), float(row["probability_good"])] for row in rows]
+        shares = [[float(row[f"probability_{label}"]) for label in labels] for row in rows]
         return [row["prediction"] for row in rows], shares
     if "inference-header-content-length" in reply.headers:
         return v2_answers(reply)
     document = reply.json()
     if "prediction" in document:
-        return document["prediction"], [[each["bad"], each["good"]] for each in document["probabilities"]]
+        return document["prediction"], [[each[label] for label in labels] for each in document["probabilities"]]
     if "outputs" in document:
         return outputs_of(reply, document)
     found = document["predictions"]
@@ -137,23 +139,28 @@ def outputs_of(reply: httpx.Response, document: dict[str, Any]) -> tuple[list[An
         return found["prediction"], found["probabilities"]
     assert document["id"] == reply.headers["x-request-id"] == "mine-7"
     labels, shares = found
-    assert shares["shape"] == [len(labels["data"]), 2]
-    return labels["data"], [shares["data"][at : at + 2] for at in range(0, len(shares["data"]), 2)]
+    rows, width = shares["shape"]
+    assert rows == len(labels["data"])
+    return labels["data"], [shares["data"][at : at + width] for at in range(0, len(shares["data"]), width)]
 
 
 def v2_answers(reply: httpx.Response) -> tuple[list[Any], list[list[float]]]:
     size = int(reply.headers["inference-header-content-length"])
     head, tail = json.loads(reply.content[:size]), reply.content[size:]
     texts, shares = head["outputs"]
+    width = shares["shape"][1]
     cut = texts["parameters"]["binary_data_size"]
     assert cut + shares["parameters"]["binary_data_size"] == len(tail)
-    labels, at = [], 0
+    labels: list[Any] = []
+    if texts["datatype"] == "INT64":
+        labels = list(struct.unpack(f"<{cut // 8}q", tail[:cut]))
+    at = 0 if texts["datatype"] == "BYTES" else cut
     while at < cut:
         length = struct.unpack_from("<I", tail, at)[0]
         labels.append(tail[at + 4 : at + 4 + length].decode())
         at += 4 + length
     numbers = struct.unpack_from(f"<{(len(tail) - cut) // 8}d", tail, cut)
-    return labels, [list(numbers[at : at + 2]) for at in range(0, len(numbers), 2)]
+    return labels, [list(numbers[at : at + width]) for at in range(0, len(numbers), width)]
 
 
 def words(reply: httpx.Response) -> str:
