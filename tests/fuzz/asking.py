@@ -144,6 +144,7 @@ class Server:
     def close(self) -> None:
         """Lets go of what it took."""
         self._app.follower.pool.shutdown()
+        self._app.bodies.shutdown()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
         shutil.rmtree(self._run)

@@ -52,3 +52,38 @@ def test_a_fault_would_be_seen(server, monkeypatch):
     with pytest.raises(asking.Failed, match="RuntimeError"):
         server.ask(seed)
     server.faults.clear()
+
+
+@pytest.mark.parametrize("depth", [900, 20_000, 200_000])
+def test_what_is_nested_too_deeply_is_refused_in_words(server, depth):
+    """By each protocol, wherever it stands, in the event loop and beside it."""
+    kinds = b"[" * depth + b"]" * depth, b"[" * depth, b'{"a":' * depth + b"1" + b"}" * depth, b'{"a":' * depth
+    places = b"%s", b'{"inputs":%s}', b'{"instances":%s}', b'{"inputs":[],"parameters":%s}', b'{"inputs":[],"id":%s}'
+    for path in range(len(server.paths)):
+        for place in places:
+            for kind in kinds:
+                status, said = server.ask(bytes([path, 1, 0, 0]) + place % kind)
+                assert status in (400, 413), said
+
+
+NUMBERS = (b"NaN", b"-Infinity", b"1e999", b"9223372036854775808", b"-9223372036854775809", b"1" + b"0" * 400)
+NUMBERS += (b"1" + b"0" * 5000, b"1e400000000", b"[[]]", b"{}", b"true")
+
+
+def test_numbers_that_are_none_are_refused_in_words_by_each_protocol(server):
+    forms = {
+        "/models/double/predict": (b'{"x":%s}', b'{"inputs":[{"x":%s}]}', b'{"features":[[%s]]}'),
+        "/v1/models/double:predict": (b'{"instances":[{"x":%s}]}', b'{"inputs":{"x":[%s]}}'),
+        "/models/double/invocations": (b'{"dataframe_split":{"columns":["x"],"data":[[%s]]}}',),
+        "/v2/models/double/infer": (
+            b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[%s]}]}',
+            b'{"inputs":[{"name":"x","shape":[1],"datatype":"INT64","data":[%s]}]}',
+            b'{"inputs":[{"name":"x","shape":[%s],"datatype":"FP64","data":[1]}]}',
+            b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1]}],"parameters":{"timeout":%s}}',
+        ),
+    }
+    for path, bodies in forms.items():
+        for body in bodies:
+            for number in NUMBERS:
+                status, said = server.ask(bytes([server.paths.index(path), 1, 0, 0]) + body % number)
+                assert status == 400, (path, body, number, said)

@@ -213,3 +213,9 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     tensor = Tensor(name="x", dtype="float32", shape=(3, 4), image=Image(mode="L", layout="HW"))
     with pytest.raises(InputError, match=r"60000 wide|cannot be decoded"):
         read(tensor, [data])
+
+
+def test_pictures_of_a_few_bytes_each_do_not_fill_the_memory():
+    tensor = Tensor(name="x", dtype="float32", shape=(4096, 4096), image=Image(mode="L", layout="HW"))
+    with pytest.raises(InputError, match="got 5 pictures, and 4 of this size are decoded at once"):
+        read(tensor, [b"not looked at"] * 5)

@@ -130,8 +130,28 @@ def test_a_model_that_cannot_take_company_is_asked_one_by_one_from_then_on():
         for _ in range(2):
             answers = await asyncio.gather(*[ask(batcher, float(number)) for number in range(5)])
             assert [each.values[0] for each in answers] == [0.0, 1.0, 2.0, 3.0, 4.0]
-        assert max(watched.rows[-5:]) == 1
-        assert model.most == 2
+        assert watched.rows == [1, 4, 2, 1, 1, 2, 1, 1, *([1] * 5)]
+
+    hand_moved.run(main())
+
+
+def test_a_batch_that_was_too_large_is_followed_by_smaller_ones_that_grow_again():
+    async def main():
+        watched, large = Watched(), []
+
+        async def run(cells: Cells) -> Answers:
+            await asyncio.sleep(1.0)
+            if len(cells) > 8 and not large:
+                large.append(len(cells))
+                raise MemoryError
+            return Answers(values=cells.numbers[:, 0])
+
+        batcher = Batcher(run, Bounds(rows=16), joins=True, watch=watched)
+        for _ in range(15):
+            await asyncio.gather(*[ask(batcher, 1.0) for _ in range(17)])
+        # One alone, sixteen that were too many, their halves; from then on eight, and after ten batches more.
+        assert watched.rows[:7] == [1, 16, 8, 8, 1, 8, 8]
+        assert watched.rows[-2] > 9
 
     hand_moved.run(main())
 
@@ -152,6 +172,9 @@ def test_a_lost_host_is_not_asked_again_for_each_of_a_batch():
         answers = await asyncio.gather(*[ask(batcher, 1.0) for _ in range(6)], return_exceptions=True)
         assert [type(each) for each in answers] == [Gone] * 6
         assert runs == [1, 5]
+        # It may have been too much at once: fewer are asked together from then on.
+        await asyncio.gather(*[ask(batcher, 1.0) for _ in range(6)], return_exceptions=True)
+        assert runs == [1, 5, 1, 2, 1, 1, 1]
 
     hand_moved.run(main())
 

@@ -114,6 +114,34 @@ def test_counters_are_summed_over_workers(tmp_path):
     assert 'mainstay_request_seconds_count{model="loan",version="loan:1",protocol="plain"} 6' in text
 
 
+def test_what_waits_is_counted_and_what_went_down_with_a_worker_is_not(tmp_path):
+    slots = metrics.Slots(tmp_path / "0.slots")
+    queued = metrics.Queued(slots, "loan", "loan:1")
+    for _ in range(3):
+        queued.waiting(1)
+    queued.waiting(-1)
+    queued.waited(0.3)
+    queued.ran(5)
+    queued.ran(20_000)
+    queued.left("timeout")
+    slots.add(metrics.in_flight(slots, "loan", "loan:1"), 7.0)
+    labels = 'model="loan",version="loan:1"'
+    text = metrics.scraped(tmp_path, [])
+    assert f"mainstay_queue_requests{{{labels}}} 2\n" in text
+    assert f'mainstay_queue_seconds_bucket{{{labels},le="0.25"}} 0\n' in text
+    assert f'mainstay_queue_seconds_bucket{{{labels},le="0.5"}} 1\n' in text
+    assert f'mainstay_batch_rows_bucket{{{labels},le="4"}} 0\n' in text
+    assert f'mainstay_batch_rows_bucket{{{labels},le="8"}} 1\n' in text
+    assert f'mainstay_batch_rows_bucket{{{labels},le="+Inf"}} 2\n' in text
+    assert f'mainstay_queue_left_total{{{labels},reason="timeout"}} 1\n' in text
+    assert f"mainstay_requests_in_flight{{{labels}}} 7\n" in text
+    metrics.Slots(tmp_path / "0.slots")
+    text = metrics.scraped(tmp_path, [])
+    assert f"mainstay_queue_requests{{{labels}}} 0\n" in text
+    assert f"mainstay_requests_in_flight{{{labels}}} 0\n" in text
+    assert f"mainstay_batch_rows_count{{{labels}}} 2\n" in text
+
+
 def test_label_sets_are_bounded_and_nothing_is_lost(tmp_path):
     slots = metrics.Slots(tmp_path / "0.slots")
     for number in range(2 * metrics.SLOTS):

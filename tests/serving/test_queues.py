@@ -131,6 +131,9 @@ def test_those_who_wait_are_asked_together_and_each_gets_his_own_answer(server, 
     assert metric(client, "mainstay_batch_rows_count") == ran + 2
     assert queued(client) == 0
     assert metric(client, "mainstay_queue_seconds_count") >= 9
+    (told,) = client.get("/v2/models/native/stats").json()["model_stats"]
+    assert told["inference_stats"]["queue"]["count"] >= 9
+    assert told["inference_stats"]["queue"]["ns"] > 0
 
 
 def test_who_does_not_fit_into_the_queue_is_told_when_to_come_again(server, client, callers):
@@ -194,7 +197,7 @@ def test_a_timeout_that_is_none_is_refused(client, said):
     assert "whole milliseconds" in refused.json()["error"]
 
 
-@pytest.mark.parametrize("said", [-1, "soon", 1.5, True])
+@pytest.mark.parametrize("said", [-1, "soon", 1.5, True, 2**63, 10**400], ids=str)
 def test_a_timeout_in_the_body_that_is_none_is_refused(client, said):
     refused = client.post("/v2/models/native/infer", json=infer(timeout=said))
     assert refused.status_code == 400

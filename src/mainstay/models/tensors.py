@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from itertools import chain
+from math import prod
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +40,8 @@ BASE64 = "b64"
 """The key under which JSON carries bytes: `{"b64": "…"}`."""
 MAX_EXACT = 2**53
 """Beyond this a double cannot hold every integer."""
+MOST_DECODED = 1 << 26
+"""Numbers that the pictures of one request may become: one of a single colour is a few bytes, whatever its size."""
 _EXACTLY = "a number that a double holds exactly (at most 2^53)"
 
 
@@ -171,6 +174,13 @@ def _encoded(value: Any) -> bool:
 def _pictures(tensor: Tensor, values: Sequence[Any]) -> Array:
     from mainstay.models.pictures import decoded  # noqa: PLC0415 - an extra, and only where pictures are sent
 
+    at_once = max(1, MOST_DECODED // max(1, prod(size for size in tensor.shape if isinstance(size, int))))
+    if len(values) > at_once:
+        raise InputError(
+            f"Tensor {tensor.name!r}: got {len(values)} pictures, and {at_once} of this size are decoded at once: send "
+            "fewer at a time, or send their numbers.",
+            column=tensor.name,
+        )
     found = []
     for row, value in enumerate(values):
         if not _encoded(value):

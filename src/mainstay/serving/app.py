@@ -6,6 +6,7 @@ One object a worker, called by granian (RSGI).
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -69,7 +70,9 @@ class App:
         self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
-        self.plane = Plane(slots, pool=follower.pool, log=log, max_body=max_body, timeout=timeout)
+        self.bodies = ThreadPoolExecutor(max_workers=2, thread_name_prefix="body")
+        """Reads and writes what is long; not the pool of the models, for nobody's body waits for a slow model."""
+        self.plane = Plane(slots, pool=self.bodies, log=log, max_body=max_body, timeout=timeout)
         # The first that claims a path has it; the plain one claims what is left.
         self._dialects: tuple[Dialect, ...] = (
             OpenInference(self.desk),

@@ -5,7 +5,8 @@ wait, and when it gets free, as many of them as fit are asked together. A lone c
 model is, the larger its batches are.
 
 Everybody gets the answers to his own rows. Where a batch fails, its halves are asked again, and so on, so that a row
-which the model cannot take fails alone.
+which the model cannot take fails alone. Where no row was at fault, or the model was lost over a batch, it may be the
+company that it could not take: batches are half as large then, and grow again slowly.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ SOONEST, LATEST = 1, 60
 """Bounds of what a refused caller is told to wait, in seconds."""
 MEMORY = 0.2
 """Weight of the last run in what a run is expected to take."""
+GROWS = 0.1
+"""Rows by which a batch may be larger again after each that went well, once one was too large."""
 
 Left = Literal["timeout", "cancelled", "rejected"]
 """Why a caller has no answer: his time was up, he is gone, or there was no room."""
@@ -132,6 +135,8 @@ class Batcher:
         self._queue: dict[_Caller, None] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._seconds = 0.0
+        self._most = float(bounds.rows)
+        """Rows that are joined at present."""
 
     @property
     def busy(self) -> bool:
@@ -196,13 +201,13 @@ class Batcher:
 
     def _next(self) -> list[_Caller]:
         """Who has waited longest, and those who can be asked together with him; they wait no more."""
-        now, bounds = asyncio.get_running_loop().time(), self._bounds
+        now, most = asyncio.get_running_loop().time(), int(self._most)
         first = next(iter(self._queue))
         chosen, rows, heavy = [first], len(first.cells), first.weight
         for caller in self._queue if self._joins else ():
-            if rows >= bounds.rows:
+            if rows >= most:
                 break
-            fits = rows + len(caller.cells) <= bounds.rows and heavy + caller.weight <= HEAVIEST
+            fits = rows + len(caller.cells) <= most and heavy + caller.weight <= HEAVIEST
             if caller is not first and fits and caller.form == first.form:
                 chosen.append(caller)
                 rows += len(caller.cells)
@@ -236,29 +241,31 @@ class Batcher:
         try:
             parts = parted(await self._run(joined([caller.cells for caller in callers])), rows)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
-            if len(callers) > 1 and not isinstance(error, self._lost):
-                return await self._ask_halves(callers)
-            for caller in callers:
-                if not caller.future.done():
-                    caller.future.set_exception(error)
-            return 0
+            if len(callers) == 1 or isinstance(error, self._lost):
+                if len(callers) > 1:
+                    self._shrink(sum(rows))
+                for caller in callers:
+                    if not caller.future.done():
+                        caller.future.set_exception(error)
+                return 0
+            half = len(callers) // 2
+            answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
+            if answered == len(callers):
+                self._shrink(sum(rows))
+            return answered
         for caller, part in zip(callers, parts, strict=True):
             if not caller.future.done():
                 caller.future.set_result(part)
+        self._most = min(self._most + GROWS, self._bounds.rows)
         return len(callers)
 
-    async def _ask_halves(self, callers: Sequence[_Caller]) -> int:
-        half = len(callers) // 2
-        answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
-        if answered == len(callers) and self._joins:
-            # No row was at fault: it is the company that the model cannot take.
-            self._joins = False
-            self._free += APART - TOGETHER
-        return answered
+    def _shrink(self, rows: int) -> None:
+        """So many rows were too many at once."""
+        self._most = max(1.0, min(self._most, rows / 2))
 
     def _after(self) -> int:
         """Seconds until those who wait now are answered, as far as can be told."""
         runs = float(len(self._queue))
         if self._joins:
-            runs = sum(len(caller.cells) for caller in self._queue) / self._bounds.rows
+            runs = sum(len(caller.cells) for caller in self._queue) / int(self._most)
         return min(max(SOONEST, math.ceil(runs * self._seconds)), LATEST)

@@ -18,6 +18,8 @@ LOOK_EVERY = 0.05
 """Seconds between two looks at the table."""
 LET_GO_AFTER = 5.0
 """Seconds after which a replaced version is let go of, once its last requests have their answers."""
+MODELS_AT_ONCE = 4
+"""Slow models that a worker computes at once: so many may be busy before one waits for another's."""
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
 """Seconds until a version that could not be loaded is tried again; twice as long each time."""
 
@@ -41,8 +43,8 @@ class Follower:
         """By model, or of those beside by version, why what is deployed does not answer here."""
         self.table: Table | None = None
         """The table that was followed last."""
-        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="model")
-        """For what would keep the event loop too long."""
+        self.pool = ThreadPoolExecutor(max_workers=MODELS_AT_ONCE, thread_name_prefix="model")
+        """Computes what would keep the event loop too long."""
         self._mark: tuple[int, int] | None = None
         self._retry_at, self._pause = float("inf"), FIRST_RETRY
         self._letting_go: set[asyncio.Task[None]] = set()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from mainstay.models.refusing import shown
 from mainstay.serving.strict import BadBody
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ def seconds_in(microseconds: object) -> float | None:
     """
     if microseconds is None:
         return None
-    if type(microseconds) is not int or microseconds < 0:
-        raise BadBody(f"Parameter 'timeout' is {str(microseconds)[:60]!r}: it takes whole microseconds.")
+    if type(microseconds) is not int or not 0 <= microseconds < 2**63:
+        raise BadBody(f"Parameter 'timeout' is {shown(microseconds)}: it takes whole microseconds.")
     return microseconds / 1e6 or None
 
 

@@ -1,7 +1,8 @@
 """Statistics of versions, from the server's counters: of all its workers and protocols together.
 
 The shape is Triton's: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
-Time is counted from the whole body to the answer, refused requests included; its parts are not told apart, and are 0.
+Time is counted from the whole body to the answer, refused requests included. Of its parts the wait in a queue is told,
+of the requests that had to join one; the others are 0.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def statistics(loaded: Iterable[Loaded], counts: Mapping[str, Sequence[float]]) 
     nanoseconds: dict[str, int] = {}
     succeeded: dict[str, int] = {}
     failed: dict[str, int] = {}
+    waited: dict[str, dict[str, int]] = {}
     for label, numbers in counts.items():
         metric, found = label.split("{", 1)[0], _VERSION.search(label)
         if found is None:
@@ -32,6 +34,8 @@ def statistics(loaded: Iterable[Loaded], counts: Mapping[str, Sequence[float]]) 
             rows[ref] = rows.get(ref, 0) + int(numbers[0])
         elif metric == metrics.SECONDS:
             nanoseconds[ref] = nanoseconds.get(ref, 0) + round(numbers[0] * 1e9)
+        elif metric == metrics.QUEUE_SECONDS:
+            waited[ref] = {"count": int(numbers[1]), "ns": round(numbers[0] * 1e9)}
         elif code is not None:
             of = succeeded if code[1] == "200" else failed
             of[ref] = of.get(ref, 0) + int(numbers[0])
@@ -50,7 +54,7 @@ def statistics(loaded: Iterable[Loaded], counts: Mapping[str, Sequence[float]]) 
                         "ns": nanoseconds.get(each.version, 0),
                     },
                     "fail": {"count": failed.get(each.version, 0), "ns": 0},
-                    "queue": nothing,
+                    "queue": waited.get(each.version, nothing),
                     "compute_input": nothing,
                     "compute_infer": nothing,
                     "compute_output": nothing,
