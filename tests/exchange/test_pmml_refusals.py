@@ -98,6 +98,10 @@ REFUSED = {
         "PoissonDistribution",
     ),
     "variance": (written.CLASSIFIERS["bayes"].replace('variance="0.8"', 'variance="0"'), "variance"),
+    "counts of another field": (
+        written.CLASSIFIERS["bayes"].replace('<BayesOutput fieldName="class">', '<BayesOutput fieldName="c">'),
+        "counts the classes of 'c', and the model's target is 'class'",
+    ),
     "activation": (_network('"tanh"', '"swish"'), "'swish'"),
     "later neuron": (_network('<Con from="i0"', '<Con from="2.0"'), "'2.0'"),
     "neuron twice": (_network('id="1.1"', 'id="1.0"'), "'1.0'"),
@@ -126,6 +130,12 @@ REFUSED = {
     ),
     "function": (_derived('<Apply function="formatNumber"><FieldRef field="x"/></Apply>'), "formatNumber"),
     "text index": (_derived('<TextIndex textField="c"><Constant>a</Constant></TextIndex>'), "TextIndex"),
+    "default child": (
+        basic.document(
+            basic.tree('missingValueStrategy="defaultChild"').replace('defaultChild="5"', 'defaultChild="9"')
+        ),
+        "the defaultChild '9', which is no child of it",
+    ),
     "cycle": (
         _derived(_plus("d1", "x"), _plus("d2", "x"), _plus("d0", "x")),
         "'d0' of the PMML file is made from itself",
@@ -152,6 +162,14 @@ def test_what_is_not_read_is_refused_by_name(name, tmp_path):
         _draft(text, tmp_path)
     assert "\n" not in str(caught.value)
     assert time.process_time() - begun < 20
+
+
+def test_another_target_than_the_files_own_is_refused(tmp_path):
+    path = tmp_path / "model.pmml"
+    path.write_text(written.CLASSIFIERS["bayes"])
+    assert draft_of_file(path, Told(target="class")).draft.package().signature.target == "class"
+    with pytest.raises(CannotImport, match="calls its target 'class', and --target is 'x'"):
+        draft_of_file(path, Told(target="x"))
 
 
 def test_an_array_of_a_million_numbers_is_refused_without_its_numbers_in_the_message(tmp_path):

@@ -56,12 +56,17 @@ def _imported(root: Element, model: Element, told: Told) -> Imported:
         before = len(needs.present) + len(needs.known)
         needs.begin()
         graph, inputs, result, points, target, classes = _read(root, model, needs)
+    if target is not None and told.target not in (None, target):
+        raise CannotImport(
+            f"The PMML file calls its target {target!r}, and --target is {told.target!r}: leave it out, and call the "
+            "column of true answers so."
+        )
     columns, labels = inputs.columns, told.classes(classes)
     outputs = _outputs(graph, result)
     signature = Signature(
         inputs=tuple(ranged(c, points[c.name]) if c.name in points and c.minimum is None else c for c in columns),
         task=task_of(labels) if result.value is None else "regression",
-        target=told.target or target,
+        target=told.target or target or "prediction",
         labels=labels if result.value is None else (),
     ).checked()
     places = {index: points[column.name] for index, column in enumerate(columns) if column.name in points}
@@ -100,7 +105,7 @@ def _notes(needs: Needs, compared: str | None) -> tuple[str, ...]:
 
 def _read(
     root: Element, model: Element, needs: Needs
-) -> tuple[Graph, Inputs, Result, dict[str, Floats], str, tuple[Label, ...]]:
+) -> tuple[Graph, Inputs, Result, dict[str, Floats], str | None, tuple[Label, ...]]:
     schema = model.find("MiningSchema")
     if schema is None:
         raise CannotImport("The PMML file's model has no MiningSchema.")
@@ -122,16 +127,17 @@ def _read(
     return graph, inputs, result, {k: v for k, v in points.items() if len(v)}, target, classes
 
 
-def _target(root: Element, model: Element, schema: Element, inputs: Inputs) -> tuple[str, tuple[Label, ...]]:
+def _target(root: Element, model: Element, schema: Element, inputs: Inputs) -> tuple[str | None, tuple[Label, ...]]:
+    """The name of the target, where the file has one, and its classes."""
     names = [needed(e, "name") for e in schema.findall("MiningField") if e.get("usageType") in ("target", "predicted")]
-    name = names[0] if names else "prediction"
+    name = names[0] if names else None
     if model.get("functionName") == "regression":
         return name, ()
     if model.get("functionName") != "classification":
         raise CannotImport(
             f"The PMML file's model does {model.get('functionName')}, and regression and classification are read."
         )
-    data = inputs.declared.get(name)
+    data = None if name is None else inputs.declared.get(name)
     kind = "string" if data is None else needed(data, "dataType")
     values = (
         []

@@ -25,6 +25,7 @@ def read(reading: Reading, model: Element, scope: Scope) -> Result:
     threshold = number(model, "threshold")
     if threshold < 0:
         raise CannotImport(f"The threshold {threshold:g} of a NaiveBayesModel in the PMML file is below zero.")
+    _check_target(model)
     output = model.find("BayesOutput/TargetValueCounts")
     if output is None:
         raise CannotImport("A NaiveBayesModel of the PMML file has no TargetValueCounts in its BayesOutput.")
@@ -53,6 +54,19 @@ def read(reading: Reading, model: Element, scope: Scope) -> Result:
             "threshold above zero."
         )
     return reading.classified(links.softmax(reading.graph, found), reading.classes, sources, "A NaiveBayesModel")
+
+
+def _check_target(model: Element) -> None:
+    """Raises CannotImport where the classes that are counted are those of another field than the model's target."""
+    output = model.find("BayesOutput")
+    counted = None if output is None else output.get("fieldName")  # JPMML leaves it out
+    fields = model.findall("MiningSchema/MiningField")
+    targets = [needed(each, "name") for each in fields if each.get("usageType") in ("target", "predicted")]
+    if counted is not None and targets and counted not in targets:
+        raise CannotImport(
+            f"The BayesOutput of the PMML file counts the classes of {counted!r}, and the model's target is "
+            f"{targets[0]!r}: it has to be the target."
+        )
 
 
 def _counts(reading: Reading, counts: Element) -> Floats:

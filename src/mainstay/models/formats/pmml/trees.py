@@ -112,8 +112,14 @@ class TreeMaker:
                 return ("leaf", element)
             case "defaultChild":
                 name = element.get("defaultChild")
-                child = next((kid for kid in kids if name is not None and kid.get("id") == name), None)
-                return ("null",) if child is None else ("node", child)
+                if name is None:
+                    return ("null",)
+                child = next((kid for kid in kids if kid.get("id") == name), None)
+                if child is None:
+                    raise CannotImport(
+                        f"A node of the PMML file has the defaultChild {name!r}, which is no child of it."
+                    )
+                return ("node", child)
             case "nullPrediction" | "weightedConfidence" | "aggregateNodes":
                 # The last two answer with several leaves at once: rows that need them are refused as missing.
                 return ("null",)
