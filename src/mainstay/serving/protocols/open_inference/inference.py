@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -84,21 +85,9 @@ class InferCodec:
         for said, mine in ((request.model_name, self._model), (request.model_version, self._version)):
             if said and said != mine:
                 raise BadBody(f"The body names {said[:100]!r}, but the path {mine!r}.")
-        binary = _flag(request.parameters, "binary_data_output", default=False)
-        if not request.outputs:
-            return Form(request.id, tuple((name, binary) for name in self._tensors))
-        wanted: dict[str, bool] = {}
-        for output in request.outputs:
-            name = output.name
-            if name not in self._tensors:
-                known = ", ".join(map(repr, self._tensors))
-                raise BadBody(f"Unexpected inference output {name[:100]!r}: the model gives {known}.", field=name[:100])
-            if name in wanted:
-                raise BadBody(f"Output {name!r} is requested twice: ask for each name once.", field=name)
-            if "classification" in (output.parameters or {}):
-                raise BadBody(f"Output {name!r} is not given as a classification: ask for the tensor.", field=name)
-            wanted[name] = _flag(output.parameters, "binary_data", default=binary)
-        return Form(request.id, tuple(wanted.items()))
+        binary = flag(request.parameters, "binary_data_output", default=False)
+        asked = [(each.name, each.parameters or {}) for each in request.outputs or ()]
+        return Form(request.id, wanted(asked, self._tensors, binary=binary))
 
     def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
         """The answer: JSON, and behind it the outputs that are wanted as bytes."""
@@ -143,7 +132,34 @@ def _header_length(said: str, body: int) -> int:
     return int(said)
 
 
-def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
+def wanted(
+    asked: Iterable[tuple[str, Mapping[str, Any]]], known: Mapping[str, Tensor], *, binary: bool
+) -> tuple[tuple[str, bool], ...]:
+    """The outputs of an answer, and whether each goes as bytes; all of them where none is asked for.
+
+    Args:
+        asked: names and parameters.
+        known: the outputs that the model has.
+        binary: whether what does not say otherwise goes as bytes.
+
+    Raises:
+        BadBody: one that is none, one twice, or a parameter that cannot be followed.
+    """
+    found: dict[str, bool] = {}
+    for name, parameters in asked:
+        if name not in known:
+            listed = ", ".join(map(repr, known))
+            raise BadBody(f"Unexpected inference output {name[:100]!r}: the model gives {listed}.", field=name[:100])
+        if name in found:
+            raise BadBody(f"Output {name!r} is requested twice: ask for each name once.", field=name)
+        if "classification" in parameters:
+            raise BadBody(f"Output {name!r} is not given as a classification: ask for the tensor.", field=name)
+        found[name] = flag(parameters, "binary_data", default=binary)
+    return tuple(found.items()) if found else tuple((name, binary) for name in known)
+
+
+def flag(parameters: Mapping[str, Any] | None, name: str, *, default: bool) -> bool:
+    """A parameter that is true or false (else BadBody)."""
     value = (parameters or {}).get(name, default)
     if not isinstance(value, bool):
         raise BadBody(f"Parameter {name!r} is {str(value)[:60]!r}: it takes true or false.", field=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Any
@@ -80,10 +80,18 @@ class Inputs:
         """
         arrays: dict[str, Array] = {}
         for given in inputs:
-            if given.name in arrays:
-                raise BadBody(f"Input {given.name!r} is given twice: send each name once.", field=given.name)
+            once(given.name, arrays)
             arrays[given.name] = _array(given, tail)
         tail.done()
+        return self.cells(arrays)
+
+    def cells(self, arrays: dict[str, Array]) -> Cells:
+        """The rows of named arrays, each with its rows first.
+
+        Raises:
+            BadBody: an array of another shape than its column has.
+            InputError: they do not fit the signature.
+        """
         matrix = self._matrix(arrays)
         if matrix is not None:
             return self._reader.array(matrix)
@@ -113,22 +121,48 @@ class Inputs:
         return array if array.dtype.kind in "fiu" else array.tolist()
 
 
-def _array(given: Given, tail: Tail) -> Array:
-    """What one input says, as an array of its shape."""
-    name, parameters = given.name, given.parameters or {}
-    if given.datatype not in DTYPES:
+def once(name: str, before: Container[str]) -> None:
+    """Refuses (BadBody) an input that was given before."""
+    if name in before:
+        raise BadBody(f"Input {name!r} is given twice: send each name once.", field=name)
+
+
+def checked_shape(name: str, datatype: str, given: Sequence[int]) -> tuple[int, ...]:
+    """The shape of an input.
+
+    Raises:
+        BadBody: it is none, or the datatype is none.
+    """
+    if datatype not in DTYPES:
         raise BadBody(
-            f"Input {name!r} has the datatype {given.datatype[:30]!r}: it takes one of {', '.join(DTYPES)}.", field=name
+            f"Input {name!r} has the datatype {datatype[:30]!r}: it takes one of {', '.join(DTYPES)}.", field=name
         )
-    shape = tuple(given.shape)
-    if not shape or any(size < 0 for size in shape) or len(shape) > 32:
-        raise BadBody(f"Input {name!r} has the shape {str(given.shape)[:60]}: its first size is the rows.", field=name)
+    shape = tuple(given)
+    if not shape or min(shape) < 0 or len(shape) > 32:
+        raise BadBody(f"Input {name!r} has the shape {str(list(shape))[:60]}: its first size is the rows.", field=name)
     if prod(max(1, size) for size in shape) >= _MOST:
-        raise BadBody(f"Input {name!r} has the shape {str(given.shape)[:60]}, which no memory holds.", field=name)
+        raise BadBody(f"Input {name!r} has the shape {str(list(shape))[:60]}, which no memory holds.", field=name)
+    return shape
+
+
+def is_base64(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether an input's bytes are base64, by its parameters.
+
+    Raises:
+        BadBody: they name a content type that is none.
+    """
     content = parameters.get(CONTENT_TYPE)
     if content is not None and content not in _CONTENT_TYPES:
         told = ", ".join(_CONTENT_TYPES)
         raise BadBody(f"Input {name!r} has the content type {str(content)[:60]!r}: it takes {told}.", field=name)
+    return bool(content == BASE64)
+
+
+def _array(given: Given, tail: Tail) -> Array:
+    """What one input says, as an array of its shape."""
+    name, parameters = given.name, given.parameters or {}
+    shape = checked_shape(name, given.datatype, given.shape)
+    base64ed = is_base64(name, parameters)
     size = parameters.get(BINARY_SIZE)
     if size is None:
         array = _from_json(given, shape)
@@ -138,7 +172,7 @@ def _array(given: Given, tail: Tail) -> Array:
         raise BadBody(f"Input {name!r} has both data and {BINARY_SIZE}: send one of them.", field=name)
     else:
         array = unpacked(name, given.datatype, shape, tail.take(size, name))
-    return _debased(name, array) if content == BASE64 and array.dtype == object else array
+    return debased(name, array) if base64ed and array.dtype == object else array
 
 
 def _from_json(given: Given, shape: tuple[int, ...]) -> Array:
@@ -190,7 +224,8 @@ def _mismatch(name: str, found: str, shape: tuple[int, ...]) -> BadBody:
     return BadBody(f"Input {name!r} has {found}, which do not fit its shape {list(shape)}.", field=name)
 
 
-def _debased(name: str, array: Array) -> Array:
+def debased(name: str, array: Array) -> Array:
+    """Texts in base64 (BadBody where they are none) as the bytes that they stand for."""
     return _each(array, lambda value, row: _unbased(name, value, row))
 
 
