@@ -135,6 +135,8 @@ class Serve(Struct, frozen=True):
     """Address to listen on; 0.0.0.0 for every network."""
     port: int = 8080
     """Port to listen on; 0 takes a free one."""
+    grpc_port: int | None = None
+    """Port for gRPC; without one, it is not spoken."""
     workers: int = 1
     """Processes that answer."""
     max_body: int = 20_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import ssl
@@ -45,6 +46,16 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    @property
+    def grpc(self) -> str:
+        """Host and port of gRPC, of a server that was started with `--grpc-port 0`."""
+
+        def told():
+            events = map(json.loads, self.log.read_text().splitlines())
+            return next((event["grpc"] for event in events if event["kind"] == "serving"), None)
+
+        return until(told)
 
     def workers(self) -> list[psutil.Process]:
         return self.children("mainstay.serving.worker")

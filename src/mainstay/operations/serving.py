@@ -30,6 +30,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What `mainstay serve` says once it takes requests."""
 
     url: str
+    grpc: str | None = None
+    """Host and port of gRPC, where it is spoken."""
     pid: int
     versions: list[str]
 
@@ -39,6 +41,7 @@ def serve(
     *,
     host: str | None,
     port: int | None,
+    grpc_port: int | None = None,
     workers: int | None,
     trust: Path | None,
     tls_cert: Path | None = None,
@@ -63,6 +66,7 @@ def serve(
     settings = Settings(
         host=said.host if host is None else host,
         port=said.port if port is None else port,
+        grpc_port=said.grpc_port if grpc_port is None else grpc_port,
         workers=said.workers if workers is None else workers,
         max_body=said.max_body,
         hosts=said.hosts,
@@ -111,7 +115,7 @@ def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: b
         if with_parent:  # not before: until now, a SIGTERM might not have been heard
             threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
         if told is not None:
-            told(Serving(url=facts["url"], pid=os.getpid(), versions=list(facts["versions"])))
+            told(Serving(url=facts["url"], grpc=facts["grpc"], pid=os.getpid(), versions=list(facts["versions"])))
 
     return both
 

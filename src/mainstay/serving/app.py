@@ -65,8 +65,10 @@ class App:
         max_body: int,
         log: Log,
         timeout: float = LONGEST_WAIT,
+        beside: tuple[Dialect, ...] = (),
     ) -> None:
-        """`max_body` in bytes, `timeout` of a request in seconds."""
+        """`max_body` in bytes, `timeout` of a request in seconds; `beside` are the protocols of other ports, whose
+        targets are found here too."""
         self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
@@ -79,25 +81,30 @@ class App:
             TfServing(self.desk),
             Mlflow(self.desk),
             Plain(self.desk),
+            *beside,
         )
         self._edition = -1
         self._targets: dict[str, Target] = {}
 
     async def __rsgi__(self, scope: Scope, proto: Proto) -> None:
         """Answers one request."""
-        if self.follower.edition != self._edition:
-            self.learn()
         path, given = scope.path, scope.headers
         if not self.door.passes(given.get("host"), given.get("origin")):
             shown = self._at_the_door(scope, proto, path)
             if shown is None:
                 return
             proto = shown
-        target = self._targets.get(path)
+        target = self.target(path)
         if target is not None and scope.method == "POST":
             await self._predict(given, proto, target)
         else:
             await self._other(scope, proto, path)
+
+    def target(self, path: str) -> Target | None:
+        """What predicts at a path; None: nothing does."""
+        if self.follower.edition != self._edition:
+            self.learn()
+        return self._targets.get(path)
 
     def learn(self) -> None:
         """Notes what answers where, so that a request need not work it out; lets go of what does not any more."""

@@ -27,7 +27,7 @@ from mainstay.serving.access import (
     wrong_key,
 )
 from mainstay.serving.logs import Log, place_of
-from mainstay.serving.protocols.codec import MANAGE, Given, Need, Problem
+from mainstay.serving.protocols.codec import MANAGE, PREDICT, Given, Need, Problem
 from mainstay.serving.rates import Rates
 
 LOOK_EVERY = 0.05
@@ -73,17 +73,30 @@ class Guard:
         """
         if self.open and verb != MANAGE:
             return None
-        authorization = headers.get("authorization")
-        found = self._bearers.get(authorization)
-        if found is None:
-            found = self._find(authorization, headers.get("x-api-key"), Need(verb, model))
-        if self._clock() >= found.until:
-            raise expired(found.grant)
+        found = self._recognised(headers, Need(verb, model))
         if (verb, model) not in found.allowed:
             self._allow(found, Need(verb, model))
         if found.grant.rate is not None:
             self._take(found.grant, found.grant.rate)
         return found.caller
+
+    def recognise(self, headers: Given) -> None:
+        """Refuses whoever would be refused whatever he asked for, before anything of his is taken in.
+
+        Raises:
+            Problem: 401, he shows no key or a wrong one.
+        """
+        if not self.open:
+            self._recognised(headers, Need(PREDICT))
+
+    def _recognised(self, headers: Given, need: Need) -> _Found:
+        authorization = headers.get("authorization")
+        found = self._bearers.get(authorization)
+        if found is None:
+            found = self._find(authorization, headers.get("x-api-key"), need)
+        if self._clock() >= found.until:
+            raise expired(found.grant)
+        return found
 
     def look(self) -> None:
         """Learns what the agent wrote, if that is news."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -44,6 +45,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free one."""
+    grpc_port: int | None = None
+    """The same, for gRPC; None: it is not spoken."""
     workers: int = 1
     max_body: int = 20_000_000
     """Bytes."""
@@ -94,6 +97,7 @@ def serve(
     stop = threading.Event()
     with (
         reserved(settings.host, settings.port) as (address, port),
+        _opened(settings.host, settings.grpc_port) as grpc,
         run_folder(root) as run,
         _stopped_by(stop, (signal.SIGINT, signal.SIGTERM)),
     ):
@@ -113,12 +117,12 @@ def serve(
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):
-                workers.append(_Worker(index, run, address, port, settings))  # noqa: PERF401 - each is kept at once
+                workers.append(_Worker(index, run, address, port, settings, grpc=grpc))  # noqa: PERF401 - each is kept at once
             agent.start()
             listening = False
             while not stop.wait(STEP if listening else FIRST_STEP):
                 if not listening and (listening := listens(address, port)):
-                    _announce(agent, url, log)
+                    _announce(agent, url, None if grpc is None else _grpc_address(settings.host, grpc), log)
                 for worker in workers:
                     worker.replace_if_dead(log)
                 agent.workers = frozenset(worker.process.pid for worker in workers if worker.lives)
@@ -132,7 +136,9 @@ def serve(
 class _Worker:
     """A worker process, and the one that takes its place when it dies."""
 
-    def __init__(self, index: int, run: Path, address: str, port: int, settings: Settings) -> None:
+    def __init__(
+        self, index: int, run: Path, address: str, port: int, settings: Settings, *, grpc: socket.socket | None
+    ) -> None:
         self.index = index
         self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
         self._command += ["--host", address, "--port", str(port), "--max-body", str(settings.max_body)]
@@ -142,13 +148,15 @@ class _Worker:
         if settings.tls is not None:
             self._command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
         self._command += ["--log", "human" if settings.human else "json"]
+        self._passed = () if grpc is None else (grpc.fileno(),)
+        self._command += [part for number in self._passed for part in ("--grpc-socket", str(number))]
         self._deaths = 0
         self._again_at: float | None = None
         self._start()
 
     def _start(self) -> None:
         # Its standard input is a pipe from here: it ends when this process does, however that happens.
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, pass_fds=self._passed)
         self._begun, self._again_at = time.monotonic(), None
 
     @property
@@ -179,13 +187,31 @@ class _Worker:
             self.process.stdin.close()
 
 
-def _announce(agent: Agent, url: str, log: Log) -> None:
+@contextmanager
+def _opened(host: str, port: int | None) -> Iterator[socket.socket | None]:
+    """The listening socket for gRPC, which all workers inherit; None where it is not asked for."""
+    if port is None:
+        yield None
+        return
+    with reserved(host, port) as (address, number):
+        pass
+    with socket.create_server((address, number), backlog=1024) as made:
+        yield made
+
+
+def _grpc_address(host: str, listening: socket.socket) -> str:
+    return f"{shown(host)}:{listening.getsockname()[1]}"
+
+
+def _announce(agent: Agent, url: str, grpc: str | None, log: Log) -> None:
     refused = agent.refused()
     served = agent.answering()
     what = f"Serving {', '.join(served)}" if served else "Nothing is deployed yet (mainstay deploy VERSION); listening"
     if refused:
         what = f"{what if served else 'Listening'} (not answering: {', '.join(sorted(refused))}; see above)"
-    log("serving", f"{what} at {url} - a page for people at /, the API at /docs, /metrics.", url=url, versions=served)
+    at = url if grpc is None else f"{url} and gRPC at {grpc}"
+    more = "a page for people at /, the API at /docs, /metrics"
+    log("serving", f"{what} at {at} - {more}.", url=url, grpc=grpc, versions=served)
 
 
 @contextmanager

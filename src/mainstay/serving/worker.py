@@ -60,6 +60,12 @@ async def work(given: argparse.Namespace) -> None:
         await asyncio.sleep(FIRST_LOOK)
     if stop.is_set():
         return
+    grpc = None
+    if given.grpc_socket is not None:
+        from mainstay.serving.grpc.running import Running  # noqa: PLC0415 - costs memory that few servers need
+
+        grpc = Running(max_body=given.max_body)
+    spoken = () if grpc is None else (grpc.dialect,)
     door = Door(
         loopback=ip_address(given.host).is_loopback,
         own=(given.called, socket.gethostname()),
@@ -76,6 +82,7 @@ async def work(given: argparse.Namespace) -> None:
         max_body=given.max_body,
         log=log,
         timeout=given.timeout,
+        beside=spoken,
     )
     server = Server(
         app,
@@ -93,15 +100,20 @@ async def work(given: argparse.Namespace) -> None:
         ssl_protocol_min=SSLProtocols.tls12,
     )
     beside = [asyncio.create_task(each) for each in (follow(app), guard.keep_up(), app.reader.watch())]
+    if grpc is not None:
+        grpc.start(app, socket.socket(fileno=given.grpc_socket), cert=given.tls_cert, key=given.tls_key)
     answering = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     app.desk.draining = True
+    draining = None if grpc is None else asyncio.create_task(grpc.drain(DRAIN_WITHIN))
     for task in beside:
         task.cancel()
     if not answering.done():
         server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
         await asyncio.wait({answering}, timeout=DRAIN_WITHIN)
+    if draining is not None:
+        await draining
     stopping.cancel()
     await app.desk.columnar.close()
 
@@ -124,6 +136,7 @@ def main() -> None:
     parser.add_argument("--origins", nargs="*", default=())
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--grpc-socket", type=int, help="file descriptor of the listening socket for gRPC")
     parser.add_argument("--max-body", type=int, required=True)
     parser.add_argument("--max-batch-rows", type=int, required=True)
     parser.add_argument("--queue", type=int, required=True)

@@ -72,6 +72,7 @@ _SEARCH = {
 _SERVE = {
     "host": 'Address to listen on; "0.0.0.0" for all. Default: "127.0.0.1", this machine alone.',
     "port": "Default: 8080.",
+    "grpc_port": "Port for gRPC, such as 8081. Without one, gRPC is not spoken.",
     "workers": "Processes that answer. Default: 1.",
     "max_body": "Largest request body, in bytes. Default: 20000000.",
     "tls_cert": "A certificate (PEM file, seen from here); with it and its key, https is spoken. Default: none.",
@@ -109,6 +110,7 @@ _TABLES = {
     "registry": "Where versions, aliases and deployments are kept.",
 }
 _EXAMPLES: dict[str, Any] = {
+    "grpc_port": 8081,
     "positive": "yes",
     "train": "my_module:fit",
     "path": "data.csv",

@@ -98,6 +98,15 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
     ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            "--grpc-port",
+            help="Port for gRPC (Open Inference Protocol), 0 takes a free one; without it, gRPC is not spoken.",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.", min=1)] = None,
     trust: Annotated[
         Path | None,
@@ -120,9 +129,9 @@ def serve(
         bool, typer.Option("--json", help="Print one JSON object on standard output once requests are taken.")
     ] = False,
 ) -> None:
-    """Serve the deployed versions over HTTP until Ctrl-C or SIGTERM.
+    """Serve the deployed versions over HTTP, and gRPC where asked, until Ctrl-C or SIGTERM.
 
-    Example: mainstay serve --port 8080
+    Example: mainstay serve --port 8080 --grpc-port 8081
     """
     from mainstay.operations.serving import serve as run  # noqa: PLC0415
 
@@ -134,6 +143,7 @@ def serve(
         Path.cwd(),
         host=host,
         port=port,
+        grpc_port=grpc_port,
         workers=workers,
         trust=trust,
         tls_cert=tls_cert,
