@@ -134,6 +134,29 @@ def test_managing_takes_a_key_that_may(server, keyed) -> None:
         assert client.post(path, headers=bearer(keyed["all"])).status_code not in (401, 403)
 
 
+def test_a_person_at_a_browser_is_asked_for_a_key(server, keyed) -> None:
+    with server.client() as client:
+        asked = client.get("/", headers={"accept": "text/html,*/*"})
+        challenges = asked.headers.get_list("www-authenticate")
+        assert asked.status_code == 401 and any(each.startswith("Basic ") for each in challenges)
+        assert client.get("/").headers.get_list("www-authenticate") == ['Bearer realm="mainstay"']
+        client.auth = ("anybody", keyed["all"])
+        for path in ("/", "/docs", "/page/app.js", "/openapi.json", "/models"):
+            assert client.get(path).status_code == 200, path
+
+
+def test_the_description_says_that_a_key_is_needed(server, keyed) -> None:
+    with server.client() as client:
+        document = client.get("/openapi.json", headers=bearer(keyed["all"])).json()
+    assert document["security"] == [{"bearer": []}, {"header": []}]
+    assert {path for path, said in document["paths"].items() if said.get("get", {}).get("security") == []} == (
+        HEALTH & document["paths"].keys()
+    )
+    assert all(
+        {"401", "403"} <= said["post"]["responses"].keys() for said in document["paths"].values() if "post" in said
+    )
+
+
 def test_a_key_that_asks_too_often_is_told_when_to_ask_again(server, keyed) -> None:
     """Over connections of their own, so that both workers count."""
     headers = bearer(keyed["slow"])

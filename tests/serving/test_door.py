@@ -12,6 +12,7 @@ from subjects import ROW, loan
 
 from mainstay.project import ProjectError, parse
 from mainstay.serving.door import REMEMBERED, Door, names_us
+from mainstay.serving.ports import loopback
 from mainstay.serving.protocols.codec import Problem
 
 OURS = ("127.0.0.1", "127.9.9.9:80", "[::1]:8080", "[::1]", "localhost", "LOCALHOST:8080", "localhost.", "a.localhost")
@@ -111,6 +112,22 @@ def test_no_page_drives_a_local_server(server) -> None:
         assert client.post("/v2/repository/index", content=b"{}").status_code == 200
         for kind in (form["content-type"], "text/plain", "multipart/form-data; boundary=x"):
             assert client.post("/v2/repository/index", content=b"{}", headers={"content-type": kind}).status_code == 415
+
+
+def test_a_server_that_others_reach_without_a_key_says_so(tmp_path) -> None:
+    with serving(tmp_path, ("loan", loan()), options=("--host", "0.0.0.0")) as running:
+        assert "mainstay keys create" in running.log.read_text()
+        with running.client() as client:
+            assert client.get("/models", headers={"host": "evil.example"}).status_code == 421
+            assert client.get("/models", headers={"host": "mainstay:8080"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("", False), ("no.invalid", False)],
+)
+def test_who_can_reach_an_address(host: str, expected: bool) -> None:
+    assert loopback(host) is expected
 
 
 def test_http_1_0_without_a_host_is_answered(server) -> None:

@@ -21,9 +21,17 @@ from mainstay.operations.telling import deliverer_of
 from mainstay.project import FILE, Serve, load
 from mainstay.registry.store import Registry
 from mainstay.serving.logs import Log, logger
+from mainstay.serving.ports import loopback
 from mainstay.serving.supervisor import Settings
 from mainstay.serving.supervisor import serve as supervise
 from mainstay.serving.tls import BadCertificate, Tls
+
+OPEN = (
+    "Whoever reaches this machine at {host} may ask its models, as there is no API key: make one with "
+    "mainstay keys create NAME, or listen on 127.0.0.1."
+)
+"""No refusal: that a server answers its own network is what most want at first, a proxy in front may know who asks,
+pages of others are kept out, and nobody manages without a key."""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +89,8 @@ def serve(
     allowed_here(folder, trust)  # what is wrong with it is said at the start, not when a host needs it
     with opened(folder, create=False) as registry:
         log = logger(human=human)
+        if not registry.keys.all() and not loopback(settings.host):
+            log("open", OPEN.format(host=settings.host), level="warning")
         with _webhooks(folder, registry, log):
             supervise(
                 registry,

@@ -72,6 +72,7 @@ class App:
         self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
         self.desk = Desk(follower, run)
+        self.desk.closed = lambda: not guard.open
         self.bodies = ThreadPoolExecutor(max_workers=2, thread_name_prefix="body")
         """Reads and writes what is long; not the pool of the models, for nobody's body waits for a slow model."""
         self.plane = Plane(slots, pool=self.bodies, log=log, max_body=max_body, timeout=timeout)

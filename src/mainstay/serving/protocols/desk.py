@@ -25,6 +25,8 @@ class Desk:
     def __init__(self, follower: Follower, run: Path) -> None:
         self._follower, self._run = follower, run
         self.draining = False
+        self.closed: Callable[[], bool] = lambda: False
+        """Whether callers need keys."""
         self.columnar = ColumnarClient()
         """Reads and writes Arrow and Parquet."""
 

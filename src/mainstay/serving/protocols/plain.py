@@ -12,6 +12,7 @@ from mainstay.models.answers import Answers
 from mainstay.serving import openapi
 from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
+from mainstay.serving.openapi_access import with_keys
 from mainstay.serving.pages import HEADERS, pages
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
@@ -73,7 +74,7 @@ class Plain:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._pages = pages()
-        self._described: tuple[int, bytes] = (-1, b"")
+        self._described: tuple[tuple[int, bool], bytes] = ((-1, False), b"")
         self._gets: Mapping[str, Callable[[], Reply]] = {
             "/models": self._models,
             "/healthz": lambda: Reply(200, JSON_HEADERS, b'{"status":"alive"}'),
@@ -182,7 +183,8 @@ class Plain:
 
     def _description(self) -> Reply:
         desk = self._desk
-        if self._described[0] != desk.edition:
+        shown = desk.edition, desk.closed()
+        if self._described[0] != shown:
             told = openapi.document(desk.serving.values(), desk.all_versions())
-            self._described = desk.edition, _encode(told)
+            self._described = shown, _encode(with_keys(told) if desk.closed() else told)
         return Reply(200, JSON_HEADERS, self._described[1])
