@@ -71,7 +71,7 @@ class Model:
 
 def together(model: Model, *, joins: bool = True, rows: int = 8, queue: int = 100) -> tuple[Batcher, Watched]:
     watched = Watched()
-    return Batcher(model, Bounds(rows=rows, queue=queue), joins=joins, watch=watched), watched
+    return Batcher(model, Bounds(rows=rows, queue=queue), joins=joins, lanes=2, watch=watched), watched
 
 
 def ask(batcher: Batcher, *values: float, timeout: float | None = None) -> asyncio.Task[Answers]:

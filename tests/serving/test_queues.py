@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import dialects
 import httpx
 import numpy as np
+import onnx
 import pytest
 from live import Server, serving, until
 from onnx import TensorProto, helper
@@ -23,7 +25,7 @@ from subjects import native
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
 
-QUEUE = 12
+QUEUE = 16
 """Requests that may wait."""
 PROJECT = f"""\
 name = "native"
@@ -36,7 +38,7 @@ a = "number"
 b = "number"
 [serve]
 queue = {QUEUE}
-max_batch_rows = 10
+max_batch_rows = 64
 timeout = 20.0
 """
 SOON = {"x-envoy-expected-rq-timeout-ms": "300"}
@@ -45,6 +47,20 @@ SOON = {"x-envoy-expected-rq-timeout-ms": "300"}
 def slow_line():
     """y = x, late: it takes as long for many rows as for one."""
     return package_of(ONE, slow(size=300, times=20), [{"x": 1.0}, {"x": -2.5}])
+
+
+def picks():
+    """y = 10 x for x from 0 to 9, late; a run that has any other x among its rows fails as a whole."""
+    model = onnx.load_from_string(slow(size=300, times=20))
+    model.graph.node[-1].output[0] = "late"
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["late"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "index"], ["value"]),
+        ]
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(10.0 * np.arange(10.0), "table"))
+    return package_of(ONE, model.SerializeToString(), [{"x": 1.0}, {"x": 2.0}])
 
 
 def loose():
@@ -64,7 +80,9 @@ def loose():
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("queues")
     (folder / "mainstay.toml").write_text(PROJECT)
-    with serving(folder, ("native", native()), ("slow", slow_line()), ("loose", loose())) as running:
+    with serving(
+        folder, ("native", native()), ("slow", slow_line()), ("loose", loose()), ("picks", picks())
+    ) as running:
         yield running
 
 
@@ -134,6 +152,28 @@ def test_those_who_wait_are_asked_together_and_each_gets_his_own_answer(server, 
     (told,) = client.get("/v2/models/native/stats").json()["model_stats"]
     assert told["inference_stats"]["queue"]["count"] >= 9
     assert told["inference_stats"]["queue"]["ns"] > 0
+
+
+def test_what_is_asked_together_may_have_come_in_any_protocol_and_size(server, client, callers):
+    kinds = list(dialects.BODIES)
+    tables = [[{"a": 8.0 * at + row, "b": 1.0} for row in range(1 if at % 2 else 7)] for at in range(len(kinds))]
+    ran = metric(client, "mainstay_batch_rows_count")
+    with busy(server):
+        first = callers.submit(ask, client, 0.0)
+        until(lambda: metric(client, "mainstay_batch_rows_count") == ran + 1)
+        asked = [
+            callers.submit(dialects.post, client, how, "native", table)
+            for how, table in zip(kinds, tables, strict=True)
+        ]
+        until(lambda: queued(client) == len(kinds))
+    assert first.result().status_code == 200
+    for how, table, each in zip(kinds, tables, asked, strict=True):
+        labels, shares = dialects.said(each.result(), labels=("high", "low"))
+        wanted = [expected(row["a"], row["b"]) for row in table]
+        assert labels == ["high" if high >= low else "low" for high, low in wanted], how
+        if shares is not None:
+            np.testing.assert_allclose(shares, wanted, atol=1e-6, err_msg=how)
+    assert metric(client, "mainstay_batch_rows_count") == ran + 2
 
 
 def test_who_does_not_fit_into_the_queue_is_told_when_to_come_again(server, client, callers):
@@ -235,6 +275,20 @@ def test_a_model_in_the_worker_that_gains_from_it_is_asked_for_many_at_once(clie
     runs = metric(client, "mainstay_batch_rows_count", "slow")
     assert metric(client, "mainstay_batch_rows_sum", "slow") == 200
     assert runs < 190, "nobody was ever asked together"
+
+
+def test_what_a_model_fails_on_costs_its_own_request_alone(client):
+    """Beside others, whoever comes together."""
+
+    def one(number: int) -> tuple[int, float | None]:
+        reply = client.post("/models/picks/predict", json={"x": number})
+        return reply.status_code, reply.json().get("prediction")
+
+    asked = [number % 10 if number % 7 else 100 for number in range(200)]
+    with ThreadPoolExecutor(QUEUE) as few:
+        answers = list(few.map(one, asked))
+    assert answers == [(200, 10.0 * number) if number < 10 else (400, None) for number in asked]
+    assert metric(client, "mainstay_batch_rows_sum", "picks") > 220, "nobody ever came together with one that fails"
 
 
 def test_rows_that_cost_nothing_to_say_are_bounded_all_the_same(client):

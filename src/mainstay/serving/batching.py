@@ -24,8 +24,6 @@ from mainstay.serving.joining import form, joined, parted, weight
 
 HEAVIEST = 1 << 24
 """Bytes of values that are joined at most: copying more costs more than asking twice."""
-TOGETHER, APART = 1, 2
-"""Runs of one model at once, where requests are joined, and where each is asked alone."""
 SOONEST, LATEST = 1, 60
 """Bounds of what a refused caller is told to wait, in seconds."""
 MEMORY = 0.2
@@ -116,6 +114,7 @@ class Batcher:
         bounds: Bounds,
         *,
         joins: bool,
+        lanes: int = 1,
         watch: Watch | None = None,
         lost: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -125,13 +124,14 @@ class Batcher:
             run: asks the model.
             bounds: of the queue and of a batch.
             joins: whether the model may be asked several requests together, and gains from it.
+            lanes: how many runs of it there may be at once, where requests are not joined.
             watch: is told what happens.
             lost: errors that are no row's fault, so that nobody is asked again after one.
         """
         self._run, self._bounds, self._lost = run, bounds, lost
         self._watch: Watch = watch or Unwatched()
         self._joins = joins and bounds.rows > 1
-        self._free = TOGETHER if self._joins else APART
+        self._lanes = self._free = 1 if self._joins else lanes
         self._queue: dict[_Caller, None] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._seconds = 0.0
@@ -265,7 +265,7 @@ class Batcher:
 
     def _after(self) -> int:
         """Seconds until those who wait now are answered, as far as can be told."""
-        runs = float(len(self._queue))
+        runs = len(self._queue) / self._lanes
         if self._joins:
             runs = sum(len(caller.cells) for caller in self._queue) / int(self._most)
         return min(max(SOONEST, math.ceil(runs * self._seconds)), LATEST)

@@ -29,6 +29,9 @@ from mainstay.serving.routing import Placed
 
 LONGEST_INLINE = 0.001
 """Seconds that a model may keep the event loop; what takes longer is computed in a thread."""
+APART = 2
+"""Requests that a slow model in this process computes at once, each in a thread, where joining them gains nothing; a
+host process computes one."""
 
 
 class Place(Protocol):
@@ -124,16 +127,16 @@ async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | Non
     name, queues = placed.version.rpartition(":")[0], queues or Queues()
     read = asyncio.get_running_loop().run_in_executor
 
-    def queue(run: Run, *, joins: bool) -> Batcher:
+    def queue(run: Run, *, joins: bool, lanes: int = 1) -> Batcher:
         watch = queues.watch(name, placed.version)
-        return Batcher(run, queues.bounds, joins=joins, watch=watch, lost=(HostGone,))
+        return Batcher(run, queues.bounds, joins=joins, lanes=lanes, watch=watch, lost=(HostGone,))
 
     signature, golden, decision = await read(None, _documents, package)
     bodies = Bodies(signature)
     place: Place
     if placed.socket is None:
         model, rows, joins = await read(None, _inside, package)
-        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, joins=joins))
+        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, joins=joins, lanes=APART))
     else:
         client = HostClient(placed.socket, version=placed.version)
         try:
