@@ -107,5 +107,6 @@ def test_every_call_of_the_api_page_is_answered(page, url) -> None:
         if (number := one.get_by_label("number", exact=True)).count():
             number.fill("1")
         one.get_by_role("button", name="Send").click()
-        expect(one.locator("pre")).to_contain_text("200 · ")
+        manages = "/v2/repository/models/" in one.inner_text()  # for which nobody has a key here
+        expect(one.locator("pre")).to_contain_text("401 · " if manages else "200 · ")
     assert all(asked.startswith(url) for asked in page.asked)

@@ -117,7 +117,9 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(server):
 def test_sigterm_lets_a_request_in_flight_end(server):
     with socket.create_connection(("127.0.0.1", server.port)) as caller:
         body = b'{"inputs": []}'
-        caller.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+        caller.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5]
+        )
         with server.client() as client:  # the one in flight has arrived once it is counted
             until(
                 lambda: 'mainstay_requests_in_flight{model="loan",version="loan:1"} 1\n' in client.get("/metrics").text
