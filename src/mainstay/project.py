@@ -44,6 +44,8 @@ EVENTS = (
     "key_forgotten",
 )
 """The kinds of events that webhooks can be told of."""
+LONGEST_ORPHANED = 86_400.0
+"""Seconds; of `[serve] orphaned_for`."""
 LONGEST_TIMEOUT = 3600.0
 """Seconds that a request may take at most."""
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -155,6 +157,8 @@ class Serve(Struct, frozen=True):
     """Most requests that wait for one slow model in each worker; more are refused with 429."""
     timeout: float = 30.0
     """Seconds that a request may take, unless it says less; then it is refused with 504."""
+    orphaned_for: float = 60.0
+    """Seconds that workers go on when the server was killed, for another to take the port over; 0: not at all."""
 
 
 class Place(Struct, frozen=True):
@@ -320,6 +324,8 @@ def _problems_of_serve(serve: Serve) -> Iterator[str]:
             yield f'[serve] hosts names {host!r}: write a name alone, such as "ml.example.org".'
     if not 0 < serve.timeout <= LONGEST_TIMEOUT:
         yield f"[serve] timeout = {serve.timeout} must be more than 0 seconds, and at most {LONGEST_TIMEOUT:g}."
+    if not 0.0 <= serve.orphaned_for <= LONGEST_ORPHANED:
+        yield f"[serve] orphaned_for = {serve.orphaned_for} must be from 0 to {LONGEST_ORPHANED:g} seconds (a day)."
 
 
 def _problems_of_webhooks(webhooks: tuple[Webhook, ...]) -> Iterator[str]:

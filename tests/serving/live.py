@@ -128,8 +128,10 @@ def serving(
         try:
             process.wait(40)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers whose supervisor a test has killed
 
 
 def url_of(registry: Registry, process: subprocess.Popen[bytes]):

@@ -83,6 +83,7 @@ def serve(
         queue=said.queue,
         timeout=said.timeout,
         tls=_tls(folder, said, tls_cert, tls_key),
+        orphaned_for=said.orphaned_for,
         human=human,
     )
     root = state_of(folder)

@@ -6,6 +6,7 @@ One object a worker, called by granian (RSGI).
 from __future__ import annotations
 
 import asyncio
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +21,7 @@ from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import passed_on
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
-from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
+from mainstay.serving.protocols.codec import CLOSE, DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
@@ -85,7 +86,19 @@ class App:
             *beside,
         )
         self._edition = -1
+        self.answers = 0
+        """How many requests have been answered."""
+        self._close_every = self._close_at = sys.maxsize
         self._targets: dict[str, Target] = {}
+
+    def close_one_in(self, answers: int) -> None:
+        """Closes a connection with every so many-th answer."""
+        self._close_every = self._close_at = answers
+
+    def part(self) -> None:
+        """From here on the server is not ready, and each connection ends with its next answer."""
+        self.desk.draining = True
+        self._close_every = self._close_at = 0
 
     async def __rsgi__(self, scope: Scope, proto: Proto) -> None:
         """Answers one request."""
@@ -142,7 +155,7 @@ class App:
             reply = self.door.preflight(given)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
             reply = self.plane.refused(dialect, error)
-        proto.response_bytes(reply.status, reply.headers, reply.body)
+        self._send(proto, reply, reply.body)
         return None
 
     def _dialect(self, path: str) -> Dialect:
@@ -162,7 +175,7 @@ class App:
             reply = await plane.answer(target, body, given, caller=proto)
         finally:
             plane.left(target)
-        proto.response_bytes(reply.status, reply.headers, reply.body)
+        self._send(proto, reply, reply.body)
 
     async def _other(self, scope: Scope, proto: Proto, path: str) -> None:
         """Answers what is no prediction, or cannot be one."""
@@ -191,7 +204,15 @@ class App:
                 reply = self.plane.refused(dialect, error)
             if reply.status == 401 and "text/html" in given.get("accept", ""):
                 reply.headers.append(ASK_PERSON)
-        proto.response_bytes(reply.status, reply.headers, b"" if method == "HEAD" else reply.body)
+        self._send(proto, reply, b"" if method == "HEAD" else reply.body)
+
+    def _send(self, proto: Proto, reply: Reply, body: bytes) -> None:
+        headers = reply.headers
+        self.answers += 1
+        if self.answers >= self._close_at:
+            self._close_at = self.answers + self._close_every
+            headers = headers if CLOSE in headers else [*headers, CLOSE]
+        proto.response_bytes(reply.status, headers, body)
 
 
 async def follow(app: App) -> None:

@@ -1,9 +1,10 @@
 """A host process: answers for one version that does not run inside the workers.
 
 Started by the agent as `python -m mainstay.serving.host`. It says on its standard output, in one line of JSON, that it
-is ready or why it cannot be. At SIGTERM, and when its standard input ends, it goes on until the workers have let go of
-it: a host outlives neither its agent nor a request. One that computes for so long that nobody waits any more ends
-itself, and so does one that has no memory left: whoever started it starts another.
+is ready or why it cannot be. At SIGTERM, and when its standard input ends (its agent is gone), it goes on until the
+workers have let go of it, which they do when they end: a host outlives neither them nor a request. One that computes
+for so long that nobody waits any more ends itself, and so does one that has no memory left: whoever started it starts
+another.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from mainstay.serving.logs import Log, logger, place_of, take_over
 
 LET_GO_WITHIN = 35.0
 """Seconds that workers have to let go of a host that is told to end: longer than they wait for an answer."""
-
-
+LEFT_ALONE = 5.0
+"""Seconds without a worker after which a host ends whose agent is gone."""
 HUNG_AFTER = 60.0
 """Seconds of computing after which a host ends itself: no worker waits for so long."""
 LONGEST_ASKED = 900.0
@@ -80,7 +81,7 @@ class _Answering:
 
 async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], log: Log) -> None:
     """Answers on a Unix socket until it is told to end and nobody is connected. One request at a time is computed."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop, stop, told = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     pool = ThreadPoolExecutor(1)
     talking: set[asyncio.Task[None]] = set()
 
@@ -104,10 +105,19 @@ async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], 
 
     socket.unlink(missing_ok=True)
     await asyncio.start_unix_server(talk, socket)
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def tell() -> None:
+        told.set()
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, tell)
     loop.add_reader(sys.stdin.fileno(), _read_input, loop, stop)
     ready()
     await stop.wait()
+    alone = loop.time() + LEFT_ALONE
+    while not told.is_set() and loop.time() < alone:  # nobody tells: the workers outlive the agent for a while
+        await asyncio.sleep(0.02)
+        alone = loop.time() + LEFT_ALONE if talking else alone
     until = loop.time() + LET_GO_WITHIN
     while talking and loop.time() < until:
         await asyncio.sleep(0.02)

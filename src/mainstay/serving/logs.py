@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -28,8 +29,9 @@ def logger(*, human: bool | None = None, to: TextIO | None = None) -> Log:
             event = {"at": now.isoformat(timespec="milliseconds"), "level": level, "kind": kind, "message": message}
             line = msgspec.json.encode({**event, **facts}).decode() + "\n"
         stream = to or sys.stderr
-        stream.write(line)
-        stream.flush()
+        with suppress(BrokenPipeError):  # whoever read the log is gone; what answers goes on
+            stream.write(line)
+            stream.flush()
 
     return log
 

@@ -81,15 +81,6 @@ def _held(family: socket.AddressFamily, address: str, port: int) -> socket.socke
     return held
 
 
-def listens(address: str, port: int) -> bool:
-    """Whether a worker takes connections."""
-    try:
-        with socket.create_connection((shown(address).strip("[]"), port), timeout=1.0):
-            return True
-    except OSError:
-        return False
-
-
 def shown(host: str) -> str:
     """The host as it stands in a URL that a person on this machine can open."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,10 +17,13 @@ from types import FrameType
 from mainstay.registry.local import CACHE
 from mainstay.serving.admission import Signers
 from mainstay.serving.agent import Agent, Facts
+from mainstay.serving.handover import Orphans
 from mainstay.serving.launch import Allowed
+from mainstay.serving.listening import Listening, opened, passed
 from mainstay.serving.logs import Log
 from mainstay.serving.management import Manage
-from mainstay.serving.ports import CannotListen, PortTaken, listens, port_is_free, reserved, shown
+from mainstay.serving.ports import CannotListen, PortTaken, port_is_free, shown
+from mainstay.serving.routing import acknowledgements
 from mainstay.serving.runs import run_folder
 from mainstay.serving.tls import Tls
 
@@ -29,7 +32,7 @@ __all__ = ["CannotListen", "PortTaken", "Settings", "port_is_free", "serve"]
 STEP = 0.1
 """Seconds between two looks at the workers."""
 FIRST_STEP = 0.02
-"""The same, until the first worker listens."""
+"""The same, until the first worker is ready."""
 CRASH_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds before a worker that died is replaced; twice as long each time it dies young."""
 YOUNG = 10.0
@@ -62,6 +65,8 @@ class Settings:
     """Seconds that a request may take, unless it says less."""
     tls: Tls | None = None
     """What the server shows itself with, to whoever asks over https; None: it speaks http."""
+    orphaned_for: float = 60.0
+    """Seconds that the workers go on where this process is killed: time for another to take the port over."""
     human: bool = False
     """Words rather than JSON lines in the log."""
 
@@ -95,13 +100,18 @@ def serve(
     if settings.tls is not None:
         settings.tls.check()
     stop = threading.Event()
-    with (
-        reserved(settings.host, settings.port) as (address, port),
-        _opened(settings.host, settings.grpc_port) as grpc,
-        run_folder(root) as run,
-        _stopped_by(stop, (signal.SIGINT, signal.SIGTERM)),
-    ):
-        url = f"{settings.scheme}://{shown(settings.host)}:{port}"
+    with ExitStack() as held:
+        held.enter_context(_stopped_by(stop, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))
+        orphans = held.enter_context(Orphans(root, log))
+        listening = held.enter_context(closing(_listening(settings, orphans)))
+        grpc = None
+        if settings.grpc_port is not None:
+            grpc = held.enter_context(closing(_at(settings.host, settings.grpc_port, orphans)))
+        orphans.leave_others()
+        sockets = (listening,) if grpc is None else (listening, grpc)
+        run = held.enter_context(run_folder(root))
+        host = shown(settings.host if listening.own else listening.address)
+        url = f"{settings.scheme}://{host}:{listening.port}"
         workers: list[_Worker] = []
         agent = Agent(
             registry,
@@ -117,46 +127,70 @@ def serve(
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):
-                workers.append(_Worker(index, run, address, port, settings, grpc=grpc))  # noqa: PERF401 - each is kept at once
+                workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
             agent.start()
-            listening = False
-            while not stop.wait(STEP if listening else FIRST_STEP):
-                if not listening and (listening := listens(address, port)):
-                    _announce(agent, url, None if grpc is None else _grpc_address(settings.host, grpc), log)
+            ready = announced = False
+            while not stop.wait(STEP if ready else FIRST_STEP):
                 for worker in workers:
                     worker.replace_if_dead(log)
                 agent.workers = frozenset(worker.process.pid for worker in workers if worker.lives)
+                if not ready:
+                    said = {each.pid for each in acknowledgements(run)} & agent.workers
+                    ready = len(said) == len(workers)
+                    if said and not announced:
+                        announced = True
+                        _announce(agent, url, None if grpc is None else f"{host}:{grpc.port}", log)
+                else:
+                    orphans.drain()
         finally:
             log("draining", "Ending: requests in flight are answered first.")
+            for each in sockets:
+                each.finish(lambda: any(worker.lives for worker in workers))
+            _tell_to_end(workers)
+            for each in sockets:
+                each.close()
             _end(workers)
             agent.close()
             log("ended", "Ended.")
 
 
+def _listening(settings: Settings, orphans: Orphans) -> Listening:
+    """The socket for HTTP: systemd's, where there is one."""
+    given = passed(os.environ)
+    if given is None:
+        return _at(settings.host, settings.port, orphans)
+    if (same := orphans.listening(given.address, given.port)) is not None:
+        same.close()
+    return given
+
+
+def _at(host: str, port: int, orphans: Orphans) -> Listening:
+    """A socket that listens there: that of the workers of a server that was killed, or a new one."""
+    return orphans.listening(host, port) or opened(host, port)
+
+
 class _Worker:
     """A worker process, and the one that takes its place when it dies."""
 
-    def __init__(
-        self, index: int, run: Path, address: str, port: int, settings: Settings, *, grpc: socket.socket | None
-    ) -> None:
-        self.index = index
+    def __init__(self, index: int, run: Path, sockets: Sequence[Listening], settings: Settings) -> None:
+        """`sockets` are that for HTTP, and maybe that for gRPC."""
+        self.index, self._sockets = index, [each.socket.fileno() for each in sockets]
         self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
-        self._command += ["--host", address, "--port", str(port), "--max-body", str(settings.max_body)]
         self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
         self._command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
         self._command += ["--timeout", str(settings.timeout)]
         if settings.tls is not None:
             self._command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
+        self._command += ["--sockets", *map(str, self._sockets), "--max-body", str(settings.max_body)]
+        self._command += ["--workers", str(settings.workers), "--orphaned-for", str(settings.orphaned_for)]
         self._command += ["--log", "human" if settings.human else "json"]
-        self._passed = () if grpc is None else (grpc.fileno(),)
-        self._command += [part for number in self._passed for part in ("--grpc-socket", str(number))]
         self._deaths = 0
         self._again_at: float | None = None
         self._start()
 
     def _start(self) -> None:
         # Its standard input is a pipe from here: it ends when this process does, however that happens.
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, pass_fds=self._passed)
+        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, pass_fds=self._sockets)
         self._begun, self._again_at = time.monotonic(), None
 
     @property
@@ -187,22 +221,6 @@ class _Worker:
             self.process.stdin.close()
 
 
-@contextmanager
-def _opened(host: str, port: int | None) -> Iterator[socket.socket | None]:
-    """The listening socket for gRPC, which all workers inherit; None where it is not asked for."""
-    if port is None:
-        yield None
-        return
-    with reserved(host, port) as (address, number):
-        pass
-    with socket.create_server((address, number), backlog=1024) as made:
-        yield made
-
-
-def _grpc_address(host: str, listening: socket.socket) -> str:
-    return f"{shown(host)}:{listening.getsockname()[1]}"
-
-
 def _announce(agent: Agent, url: str, grpc: str | None, log: Log) -> None:
     refused = agent.refused()
     served = agent.answering()
@@ -219,7 +237,9 @@ def _stopped_by(stop: threading.Event, signals: Sequence[signal.Signals]) -> Ite
     def heard(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, heard) for number in signals}
+    # What is ignored stays so: nohup wants a server that outlives its terminal.
+    heeded = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, heard) for number in heeded}
     try:
         yield
     finally:
@@ -227,10 +247,13 @@ def _stopped_by(stop: threading.Event, signals: Sequence[signal.Signals]) -> Ite
             signal.signal(number, handler)
 
 
-def _end(workers: Sequence[_Worker]) -> None:
+def _tell_to_end(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         if worker.lives:
             worker.process.terminate()
+
+
+def _end(workers: Sequence[_Worker]) -> None:
     until = time.monotonic() + DRAIN_WITHIN
     for worker in workers:
         try:

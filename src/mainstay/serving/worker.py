@@ -1,7 +1,8 @@
 """A worker process: answers HTTP on the server's port. The supervisor runs it as `python -m mainstay.serving.worker`.
 
-Several workers share one port (SO_REUSEPORT). A worker listens once the versions of the routing table have answered
-their golden predictions; it drains at SIGTERM, and when its standard input ends: it never outlives its supervisor.
+All workers accept from one listening socket, which they inherit. A worker accepts once the versions of the routing
+table have answered their golden predictions, and drains at SIGTERM. When its standard input ends, its supervisor is
+gone: it goes on for a while, in which another may take the socket over (`handover`).
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from pathlib import Path
 import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from mainstay.serving import metrics
+from mainstay.serving.accepting import InheritedServer, most_connections, quiet
 from mainstay.serving.app import App, follow
 from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
-from mainstay.serving.logs import logger, take_over
+from mainstay.serving.handover import Offer
+from mainstay.serving.logs import Log, logger, take_over
 from mainstay.serving.models import Queues
+from mainstay.serving.runs import works_in
 
-CONNECTIONS = 16_384
-"""Connections a worker keeps; granian's own bound would let a thousand idle ones shut everybody out."""
+REBALANCED_AFTER = 1000
+"""Answers after which a worker closes a connection, where there are other workers: whoever has the least to do takes it
+when it comes again. Else callers who all came at once could stay with one worker for ever."""
 FIRST_LOOK = 0.005
 """Seconds between two looks for the first table."""
 DRAIN_WITHIN = 25.0
@@ -39,14 +43,17 @@ DRAIN_WITHIN = 25.0
 
 
 async def work(given: argparse.Namespace) -> None:
-    """Answers until SIGTERM, or until the standard input ends."""
+    """Answers until SIGTERM, or until the supervisor has been gone for so long that nobody takes over."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     log = logger(human=given.log == "human")
     take_over(log)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; the supervisor decides
-    loop.add_reader(sys.stdin.fileno(), _read_input, loop, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group, and the supervisor decides
+        loop.add_signal_handler(number, lambda: None)
+    most = most_connections()
+    works_in(given.run)
+    listening, *others = sockets = [socket.socket(fileno=number) for number in given.sockets]
+    loop.add_reader(sys.stdin.fileno(), _read_input, given, sockets, stop, log)
     folder = given.run / metrics.FOLDER
     folder.mkdir(exist_ok=True)
     slots = metrics.Slots(folder / f"{given.index}.slots")
@@ -61,13 +68,13 @@ async def work(given: argparse.Namespace) -> None:
     if stop.is_set():
         return
     grpc = None
-    if given.grpc_socket is not None:
+    if others:
         from mainstay.serving.grpc.running import Running  # noqa: PLC0415 - costs memory that few servers need
 
         grpc = Running(max_body=given.max_body)
     spoken = () if grpc is None else (grpc.dialect,)
     door = Door(
-        loopback=ip_address(given.host).is_loopback,
+        loopback=ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback,
         own=(given.called, socket.gethostname()),
         hosts=given.hosts,
         origins=given.origins,
@@ -84,16 +91,16 @@ async def work(given: argparse.Namespace) -> None:
         timeout=given.timeout,
         beside=spoken,
     )
-    server = Server(
+    if given.workers > 1:
+        app.close_one_in(REBALANCED_AFTER)
+    server = InheritedServer(
         app,
-        address=given.host,
-        port=given.port,
+        listening,
         interface=Interfaces.RSGI,
         http=HTTPModes.http1,  # of both, only this closes silent sockets
         http1_settings=HTTP1Settings(header_read_timeout=60_000),
         websockets=False,
-        backlog=CONNECTIONS,
-        backpressure=CONNECTIONS,
+        backpressure=most,
         log_enabled=False,
         ssl_cert=given.tls_cert,
         ssl_key=given.tls_key,
@@ -101,27 +108,47 @@ async def work(given: argparse.Namespace) -> None:
     )
     beside = [asyncio.create_task(each) for each in (follow(app), guard.keep_up(), app.reader.watch())]
     if grpc is not None:
-        grpc.start(app, socket.socket(fileno=given.grpc_socket), cert=given.tls_cert, key=given.tls_key)
+        grpc.start(app, others[0], cert=given.tls_cert, key=given.tls_key)
     answering = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    app.desk.draining = True
+    app.part()
     draining = None if grpc is None else asyncio.create_task(grpc.drain(DRAIN_WITHIN))
-    for task in beside:
-        task.cancel()
     if not answering.done():
+        over, port = loop.time() + DRAIN_WITHIN, listening.getsockname()[1]
+        server.accept_no_more()
+        await quiet(port, lambda: app.answers)
+        for each in others:
+            each.close()  # nobody accepts from it here any more
         server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
-        await asyncio.wait({answering}, timeout=DRAIN_WITHIN)
+        await asyncio.wait({answering}, timeout=over - loop.time())
     if draining is not None:
         await draining
-    stopping.cancel()
+    for task in (*beside, stopping):
+        task.cancel()
     await app.desk.columnar.close()
 
 
-def _read_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        loop.remove_reader(sys.stdin.fileno())
+def _read_input(given: argparse.Namespace, sockets: list[socket.socket], stop: asyncio.Event, log: Log) -> None:
+    if os.read(sys.stdin.fileno(), 4096):
+        return
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(sys.stdin.fileno())
+    if stop.is_set() or not given.orphaned_for:
         stop.set()
+        return
+    told = "another mainstay serve here takes the port over"
+    try:
+        Offer(given.run, given.index, sockets, stop.set, within=given.orphaned_for)
+    except OSError as error:
+        told = f"nobody can take the port over ({error.strerror})"
+        loop.call_later(given.orphaned_for, stop.set)
+    log(
+        "orphaned",
+        f"The supervisor is gone: worker {given.index} goes on for {given.orphaned_for:g} s, in which {told}.",
+        level="warning",
+        worker=given.index,
+    )
 
 
 def main() -> None:
@@ -129,14 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mainstay.serving.worker")
     parser.add_argument("--run", type=Path, required=True, help="folder of the routing table")
     parser.add_argument("--index", type=int, required=True)
-    parser.add_argument("--host", required=True)
     parser.add_argument("--called", required=True, help="the host as the operator named it")
-    parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--hosts", nargs="*", default=())
     parser.add_argument("--origins", nargs="*", default=())
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
-    parser.add_argument("--grpc-socket", type=int, help="file descriptor of the listening socket for gRPC")
+    parser.add_argument("--workers", type=int, required=True, help="how many there are")
+    parser.add_argument("--sockets", type=int, nargs="+", required=True, help="file descriptors: HTTP's, then gRPC's")
+    parser.add_argument("--orphaned-for", type=float, required=True, help="seconds to go on without a supervisor")
     parser.add_argument("--max-body", type=int, required=True)
     parser.add_argument("--max-batch-rows", type=int, required=True)
     parser.add_argument("--queue", type=int, required=True)

@@ -1,0 +1,268 @@
+"""The listening socket outlives workers and supervisors: nobody who is connected goes without his answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from callers import REQUEST, Callers, calling
+from live import Server, answers, serving, until
+from subjects import SECONDS, good, loan
+
+from mainstay.serving.accepting import connected, most_connections
+from mainstay.serving.listening import opened, passed, waiting
+from mainstay.serving.ports import CannotListen, PortTaken
+from mainstay.serving.routing import acknowledgements
+
+RIGHT = {f"loan:{number}": good(1200.5, 1, True, SECONDS, number - 1.0) for number in (1, 2)}
+PROJECT = """
+name = "loan"
+target = "class"
+task = "binary"
+positive = "good"
+[data]
+path = "loan.csv"
+[columns]
+age = "number"
+[serve]
+orphaned_for = 0.3
+"""
+
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""The process is told its own id, and finds the socket at 3."""
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[Server]:
+    with serving(tmp_path, ("loan", loan()), options=("--workers", "2")) as running:
+        until(lambda: len(ready(running)) == 2)
+        yield running
+
+
+def ready(server: Server) -> set[int]:
+    """The living workers of a server that have followed its table."""
+    runs = (server.folder / ".mainstay" / "run").iterdir()
+    return {said.pid for run in runs for said in acknowledgements(run)} & {each.pid for each in server.workers()}
+
+
+@contextmanager
+def another(server: Server, *words: str, **more: object) -> Iterator[Server]:
+    """A further `mainstay serve` in the project of a server."""
+    log = server.folder / "another.log"
+    command = [*words, sys.executable, "-m", "mainstay", "serve", "--port", str(server.port), "--workers", "2"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=server.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **more
+        )
+    try:
+        yield Server(server.folder, process, server.url, log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(40)
+
+
+def connection(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def asked(each: socket.socket) -> bytes:
+    """What is answered to one request; nothing where the connection is lost."""
+    try:
+        each.sendall(REQUEST)
+        return each.recv(65536)
+    except ConnectionError:
+        return b""
+
+
+def nobody_failed(callers: Callers) -> None:
+    assert callers.failed == []
+    assert callers.count
+
+
+def test_a_killed_worker_takes_its_own_connections_along_and_no_others(server):
+    first, second = server.workers()
+    kept = [connection(server.port) for _ in range(10)]
+    assert all(asked(each).startswith(b"HTTP/1.1 200") for each in kept)
+    lost = {each.raddr.port for each in first.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED}
+    for worker in (first, second):
+        worker.suspend()
+    waiting_ones = [connection(server.port) for _ in range(20)]
+    for each in (*kept, *waiting_ones):
+        each.sendall(REQUEST)
+    first.kill()
+    second.resume()
+    for each in (*kept, *waiting_ones):
+        with each:
+            port = each.getsockname()[1]
+            try:
+                said = each.recv(65536)
+            except ConnectionResetError:
+                said = b""
+            assert said.startswith(b"HTTP/1.1 200") == (port not in lost)
+    until(lambda: len(ready(server)) == 2)
+
+
+def test_workers_that_die_under_load_cost_no_more_than_what_they_were_answering(server):
+    with calling(server.port, RIGHT) as callers:
+        for _ in range(3):
+            before = callers.count
+            until(lambda before=before: callers.count > before + 200)
+            victim = server.workers()[0]
+            victim.suspend()  # so that what it holds can be counted
+            mine = sum(each.status == psutil.CONN_ESTABLISHED for each in victim.net_connections("tcp"))
+            failed = len(callers.failed)
+            victim.kill()
+            until(lambda victim=victim: victim.pid not in {each.pid for each in server.workers()})
+            until(lambda: len(ready(server)) == 2)
+            assert len(callers.failed) - failed <= mine
+    assert callers.count > 600
+    assert callers.refused == 0
+    assert not [error for error in callers.failed if "AssertionError" in error or "KeyError" in error]
+
+
+def test_a_server_that_drains_answers_everybody_whom_it_let_in(server):
+    silent = connection(server.port)
+    with calling(server.port, RIGHT, kept=4, fresh=4) as callers:
+        until(lambda: callers.count > 500)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: "draining" in server.log.read_text())
+        with silent:  # he was let in long ago, and asks now for the first time
+            said = asked(silent)
+        assert server.process.wait(30) == 0
+        until(lambda: callers.refused)
+    nobody_failed(callers)
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in said.lower()
+
+
+def test_a_killed_supervisor_is_replaced_without_a_failed_or_refused_request(server):
+    old = server.workers()
+    with calling(server.port, RIGHT) as callers:
+        until(lambda: callers.count > 200)
+        server.process.kill()
+        server.process.wait()
+        with another(server) as new:
+            until(lambda: len(ready(new)) == 2)
+            _, alive = psutil.wait_procs(old, timeout=30)
+            assert alive == []
+            before = callers.count
+            until(lambda: callers.count > before + 200)
+            assert new.add("loan", loan(shift=1.0)) == "loan:2"
+            assert new.settled("loan") == {}
+            before = callers.count
+            until(lambda: callers.count > before + 200)
+            callers.end()
+            new.process.terminate()
+            assert new.process.wait(30) == 0
+    nobody_failed(callers)
+    assert callers.refused == 0
+    assert callers.answered["loan:2"] > 0
+    assert list((server.folder / ".mainstay" / "run").iterdir()) == []
+
+
+def test_orphaned_workers_end_when_nobody_comes(tmp_path):
+    (tmp_path / "mainstay.toml").write_text(PROJECT)
+    with serving(tmp_path, ("loan", loan())) as server:
+        workers = server.workers()
+        with connection(server.port) as caller:
+            server.process.kill()
+            server.process.wait()
+            assert asked(caller).startswith(b"HTTP/1.1 200")
+        _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+    assert '"kind":"orphaned"' in server.log.read_text()
+
+
+def test_a_port_on_which_orphans_answer_is_another_projects_to_wait_for(server, tmp_path):
+    server.process.kill()
+    server.process.wait()
+    with pytest.raises(PortTaken):
+        opened("127.0.0.1", server.port)
+    assert answers(server.url)
+
+
+def test_a_socket_of_systemd_outlives_the_server(server):
+    """Whoever connects between two servers is answered by the second."""
+    with opened("127.0.0.1", 0).socket as ours:
+        port = ours.getsockname()[1]
+        words = (sys.executable, "-c", AS_SYSTEMD, str(ours.fileno()))
+        with calling(port, RIGHT, kept=2, fresh=2) as callers:
+            for _ in range(2):
+                with another(server, *words, pass_fds=[ours.fileno()]) as unit:
+                    before = callers.count
+                    until(lambda before=before: callers.count > before + 100)
+                    unit.process.terminate()
+                    assert unit.process.wait(30) == 0
+            callers.end()
+            with another(server, *words, pass_fds=[ours.fileno()]) as unit:  # for whoever is waiting now
+                until(lambda: callers.done)
+                until(lambda: f'"url":"http://127.0.0.1:{port}"' in unit.log.read_text())
+        nobody_failed(callers)
+        assert callers.refused == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}, "systemd passes 2 sockets"),
+        ({"LISTEN_PID": "1", "LISTEN_FDS": "2"}, None),
+        ({"LISTEN_FDS": "1"}, None),
+        ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0"}, None),
+        ({}, None),
+    ],
+)
+def test_what_systemd_says_is_for_one_process_and_one_socket(environment: Mapping[str, str], told: str | None):
+    given = dict(environment)
+    if told is None:
+        assert passed(given) is None
+    else:
+        with pytest.raises(CannotListen, match=told):
+            passed(given)
+    assert given == {}
+
+
+def test_the_queue_of_a_listening_socket_runs_empty_before_it_is_closed():
+    listening = opened("127.0.0.1", 0)
+    port = listening.port
+    with connection(port) as caller, listening.socket:
+        assert waiting(listening.socket) == 1
+        looks = iter([True, True, False])
+
+        def alive() -> bool:
+            return next(looks)
+
+        listening.finish(alive)  # nobody accepts: it waits while somebody might
+        assert next(looks, None) is None
+        with pytest.raises(TimeoutError):
+            socket.create_connection(("127.0.0.1", port), timeout=0.3)
+        taken, _ = listening.socket.accept()
+        with taken:
+            taken.setblocking(True)
+            taken.sendall(b"still here")
+            assert caller.recv(100) == b"still here"
+            assert connected(port)
+    assert not connected(port)
+
+
+def test_as_many_connections_are_kept_as_files_may_be_opened():
+    code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({}, {})); from mainstay.serving import accepting"
+    code += "; print(accepting.most_connections(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    for soft, hard, expected in ((512, 4096, "3840 4096"), (300, 300, "44 300"), (100, 100, "16 100")):
+        said = subprocess.run(
+            [sys.executable, "-c", code.format(soft, hard)], capture_output=True, text=True, check=True
+        ).stdout
+        assert said.strip() == expected
+    assert most_connections() >= 16
