@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -115,18 +116,26 @@ async def work(given: argparse.Namespace) -> None:
     app.part()
     draining = None if grpc is None else asyncio.create_task(grpc.drain(DRAIN_WITHIN))
     if not answering.done():
-        over, port = loop.time() + DRAIN_WITHIN, listening.getsockname()[1]
-        server.accept_no_more()
-        await quiet(port, lambda: app.answers)
-        for each in others:
-            each.close()  # nobody accepts from it here any more
-        server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
-        await asyncio.wait({answering}, timeout=over - loop.time())
+        await _drain(server, answering, sockets, lambda: app.answers)
     if draining is not None:
         await draining
     for task in (*beside, stopping):
         task.cancel()
     await app.desk.columnar.close()
+
+
+async def _drain(
+    server: InheritedServer, answering: asyncio.Task[None], sockets: list[socket.socket], answers: Callable[[], int]
+) -> None:
+    """Accepts no more, and has whom it let in answered."""
+    loop = asyncio.get_running_loop()
+    over, port = loop.time() + DRAIN_WITHIN, sockets[0].getsockname()[1]
+    server.accept_no_more()
+    await quiet(port, answers)
+    for each in sockets[1:]:
+        each.close()  # of gRPC, which accepts no more either
+    server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
+    await asyncio.wait({answering}, timeout=over - loop.time())
 
 
 def _read_input(given: argparse.Namespace, sockets: list[socket.socket], stop: asyncio.Event, log: Log) -> None:
