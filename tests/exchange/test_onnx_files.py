@@ -220,6 +220,23 @@ def test_logits_become_probabilities_only_where_they_are_said_to_be(tmp_path):
     np.testing.assert_allclose(model.predict_proba({f"x{i}": x[:, i].tolist() for i in range(3)}), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("end", "width"), [("Softmax", 3), ("Sigmoid", 1)])
+def test_probabilities_are_no_logits(end, width, tmp_path):
+    """Told so, they would be squeezed a second time."""
+    entries = [[(name, TensorProto.FLOAT, ["rows", width])] for name in "xy"]
+    graph = _tensor_graph(end, *entries)
+    labels = ("a", "b", "c")[: max(width, 2)]
+    for wrapped in (False, True):
+        if wrapped:
+            graph.graph.node[0].output[0] = "inner"
+            graph.graph.node.append(helper.make_node("Identity", ["inner"], ["y"]))
+        assert _imported(graph.SerializeToString(), tmp_path, labels=labels).signature.labels == labels
+        with pytest.raises(
+            CannotImport, match=f"ends in a {end}, so it gives probabilities and no logits: leave --logits"
+        ):
+            _imported(graph.SerializeToString(), tmp_path, labels=labels, logits=True)
+
+
 def test_one_logit_is_the_second_class(tmp_path):
     data = _tensor_graph(
         "Identity", [("x", TensorProto.FLOAT, ["rows", 1])], [("y", TensorProto.FLOAT, ["rows", 1])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,9 @@ from libraries import need
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from mainstay.models.formats import savedmodel
+from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.formats.objects import CannotRegister, Given
+from mainstay.models.importing import draft_of_file
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
 from mainstay.models.signature import InputError
@@ -100,6 +104,23 @@ def test_logits_become_probabilities(cancer):
     loaded = _model(_draft(model, X=x, labels=(0, 1), logits=True))
     np.testing.assert_allclose(loaded.predict_proba(x), tf.nn.softmax(_native(model, x)), atol=1e-6)
     assert loaded.signature.labels == (0, 1)
+
+
+@pytest.mark.parametrize("form", ["object", "file", "folder"])
+@pytest.mark.parametrize(("end", "width"), [("softmax", 2), ("sigmoid", 1)])
+def test_probabilities_are_no_logits(form, end, width, tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(width), layers.Activation(end)])
+    if form == "object":
+        with pytest.raises(CannotRegister, match=f"ends in a {end.title()}.*leave logits=True out"):
+            _draft(model, X=x, labels=(0, 1), logits=True)
+        return
+    path = tmp_path / ("m.keras" if form == "file" else "m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy, for how TensorFlow writes
+        model.save(path) if form == "file" else model.export(path, verbose=False)
+    with pytest.raises(CannotImport, match=f"ends in a {end.title()}.*leave --logits out"):
+        draft_of_file(path, Told(labels=("0", "1"), logits=True))
 
 
 @pytest.mark.parametrize(("width", "labels"), [(1, (0, 1)), (3, (0, 1, 2))])

@@ -268,6 +268,16 @@ class Frozen(nn.Module):
         (lambda: nn.Linear(5, 3), {"labels": (0, 1, 2)}, "logits=True"),
         (lambda: nn.Linear(5, 1), {"labels": (0, 1)}, "logits=True"),
         (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(1)), {"labels": (0, 1, 2)}, "logits=True"),
+        (
+            lambda: nn.Sequential(nn.Linear(5, 3), nn.Softmax(1)),
+            {"labels": (0, 1, 2), "logits": True},
+            "ends in a Softmax.*leave logits=True out",
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()),
+            {"labels": (0, 1), "logits": True},
+            "ends in a Sigmoid.*leave logits=True out",
+        ),
         (lambda: nn.Linear(5, 3), {}, r"labels=\[…\]|general=True"),
         (lambda: nn.Linear(5, 3), {"labels": (0, 1)}, "3 probabilities|classes|labels"),
         (lambda: torch.export.export(nn.Linear(5, 1), (torch.ones(2, 5),)), {}, r"before torch\.export"),

@@ -18,7 +18,7 @@ from mainstay.errors import MissingExtra
 from mainstay.models.formats import arrays, savedmodel
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told
 from mainstay.models.formats.frames import cells_of, retaken, take
-from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, is_a
+from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, in_python, is_a
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Feed, Spec
 from mainstay.models.formats.tensorflow.keras_models import called, gives_classes, specs_of
@@ -53,8 +53,11 @@ def draft(model: Any, given: Given) -> Imported:
             labels=tuple(map(str, given.labels)), target=given.target, general=given.general, logits=given.logits
         )
         subject = subject_of(traced, taken, told, labels=_labels(given.labels), decision=given.decision)
+        source = calling.source_of(subject.model)
+        if given.logits:
+            subject.check_logits(source)
     except CannotImport as error:
-        raise CannotRegister(str(error)) from error
+        raise CannotRegister(in_python(str(error))) from error
     signature = subject.signature
     if signature.task == "regression" and (end := gives_classes(model)):
         raise CannotRegister(
@@ -64,11 +67,12 @@ def draft(model: Any, given: Given) -> Imported:
     rows = cells(given.table, signature)
     test = rows if given.X_test is None else cells(given.X_test, signature)
     check_truth(given.y_test, len(test), signature.labels)
-    return Imported(_built(subject, told, given, rows, test), f"{type(model).__name__} of Keras")
+    return Imported(_built(subject, source, told, given, rows, test), f"{type(model).__name__} of Keras")
 
 
-def _built(subject: Subject, told: Told, given: Given, rows: Cells, test: Cells) -> Any:
-    source = calling.source_of(subject.model)
+def _built(  # noqa: PLR0917 - a model, and what is said of it
+    subject: Subject, source: calling.Source, told: Told, given: Given, rows: Cells, test: Cells
+) -> Any:
     expected = subject.native(test)
     check_probabilities(expected)
     built = build(

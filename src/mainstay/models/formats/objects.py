@@ -163,3 +163,10 @@ def _check_numbers(truth: Sequence[Any]) -> None:
                 f"y_test holds {value!r} in row {row}, and the model answers finite numbers: leave rows without a "
                 "known value out, and give numbers for the others."
             )
+
+
+def in_python(sentence: str) -> str:
+    """A sentence for the command line, in the words of `mainstay.register`."""
+    for option, argument in (("--general", "general=True"), ("--logits", "logits=True"), ("--labels", "labels=[…]")):
+        sentence = sentence.replace(option, argument)
+    return sentence

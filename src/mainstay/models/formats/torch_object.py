@@ -27,7 +27,7 @@ from mainstay.models.formats.export import FEATURES, Exported
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, task_of
 from mainstay.models.formats.guarded_ids import refuse_negative
-from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, is_a
+from mainstay.models.formats.objects import CannotRegister, Given, check_probabilities, check_truth, in_python, is_a
 from mainstay.models.packaging import build
 from mainstay.models.runtime import decided
 from mainstay.models.signature import Cells, Signature
@@ -136,7 +136,7 @@ def _subject(module: Any, given: Given) -> _Subject:
     try:
         said = outputs_of(graph, told)
     except CannotImport as error:
-        raise CannotRegister(_spelled(str(error))) from error
+        raise CannotRegister(in_python(str(error))) from error
     labels = given.labels if said.labels else ()
     signature = Signature(
         inputs=inputs.columns,
@@ -156,13 +156,6 @@ def _in_single(subject: _Subject) -> list[Callable[[], Exported]]:
 
 def _precision(dtype: np.dtype[Any]) -> Precision:
     return "float64" if dtype == np.float64 else "float32"
-
-
-def _spelled(sentence: str) -> str:
-    """A sentence for the command line, in Python's words."""
-    for option, argument in (("--general", "general=True"), ("--logits", "logits=True"), ("--labels", "labels=[…]")):
-        sentence = sentence.replace(option, argument)
-    return sentence
 
 
 # What is given

@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mainstay.models.answers import Answers
+from mainstay.models.formats.foreign.onnx_ends import check_logits
 from mainstay.models.formats.foreign.onnx_inputs import shape_of, tensor_of
 from mainstay.models.formats.foreign.protocol import CannotImport, Told
 from mainstay.models.signature import Floats, Label
@@ -137,6 +138,7 @@ def _classifier(
     if number is not None:
         tensor = number
         if told.logits:
+            check_logits(model, number)
             tensor = _add(model, "Sigmoid", number) if single else _add(model, "Softmax", number, axis=1)
         if single:
             tensor = _second_only(model, tensor, _kind(model, number))

@@ -59,7 +59,10 @@ def imported(
         subject = subject_of(calling.traced(model, call, specs), taken, told)
     except CannotExport as error:
         raise CannotImport(f"The model cannot be used: {error.reason}.") from error
-    built = _built(subject, told, source or calling.source_of(subject.model))
+    source = source or calling.source_of(subject.model)
+    if told.logits:
+        subject.check_logits(source)
+    built = _built(subject, told, source)
     check_probabilities(built)
     return Imported(built, described)
 

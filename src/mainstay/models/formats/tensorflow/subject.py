@@ -11,9 +11,10 @@ from mainstay.models.answers import Answers
 from mainstay.models.encoder import Encoder
 from mainstay.models.formats import savedmodel
 from mainstay.models.formats.export import Exported
+from mainstay.models.formats.foreign.onnx_ends import check_logits
 from mainstay.models.formats.foreign.onnx_outputs import outputs_of
 from mainstay.models.formats.foreign.protocol import Told, task_of
-from mainstay.models.formats.graph import Precision
+from mainstay.models.formats.graph import CannotExport, Precision
 from mainstay.models.formats.guarded_ids import refuse_negative
 from mainstay.models.formats.tensorflow import calling
 from mainstay.models.formats.tensorflow.interface import Feed, Reading, Spec, named, shell
@@ -64,6 +65,16 @@ class Subject:
         outputs_of(graph, told)
         precision = cast("Precision", self.taken.feeds[0].dtype) if self.taken.encoder else "float32"
         return Exported(graph.SerializeToString(deterministic=True), precision, {})
+
+    def check_logits(self, source: calling.Source) -> None:
+        """Raises CannotImport where what is told to be logits is probabilities; only the graph shows that."""
+        try:
+            graph = calling.to_onnx(source)
+        except CannotExport:
+            return  # what ONNX cannot hold cannot be looked into
+        named(graph, source.inputs, source.outputs, _face(self.model, self.taken))
+        for entry in graph.graph.output:
+            check_logits(graph, entry.name)
 
     def kept(self, files: dict[str, bytes]) -> Kept:
         """The model as a SavedModel."""
