@@ -14,7 +14,7 @@ from subjects import LOAN, loan
 
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, Signature
-from mainstay.serving import metrics, routing
+from mainstay.serving import exposition, metrics, routing
 from mainstay.serving.frames import Ask, Told
 from mainstay.serving.ids import new_id
 from mainstay.serving.models import LONGEST_INLINE, inline_rows
@@ -104,7 +104,7 @@ def test_counters_are_summed_over_workers(tmp_path):
         counted = metrics.Counted(metrics.Slots(tmp_path / f"{worker}.slots"), "loan", "loan:1", "plain")
         counted.answered(200, rows=5, seconds=0.002)
         counted.answered(400, rows=0, seconds=9.0)
-    text = metrics.scraped(tmp_path, [])
+    text = exposition.text(metrics.summed(tmp_path))
     assert 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="200"} 3' in text
     assert 'mainstay_requests_total{model="loan",version="loan:1",protocol="plain",code="400"} 3' in text
     assert 'mainstay_rows_total{model="loan",version="loan:1",protocol="plain"} 15' in text
@@ -126,7 +126,7 @@ def test_what_waits_is_counted_and_what_went_down_with_a_worker_is_not(tmp_path)
     queued.left("timeout")
     slots.add(metrics.in_flight(slots, "loan", "loan:1"), 7.0)
     labels = 'model="loan",version="loan:1"'
-    text = metrics.scraped(tmp_path, [])
+    text = exposition.text(metrics.summed(tmp_path))
     assert f"mainstay_queue_requests{{{labels}}} 2\n" in text
     assert f'mainstay_queue_seconds_bucket{{{labels},le="0.25"}} 0\n' in text
     assert f'mainstay_queue_seconds_bucket{{{labels},le="0.5"}} 1\n' in text
@@ -136,7 +136,7 @@ def test_what_waits_is_counted_and_what_went_down_with_a_worker_is_not(tmp_path)
     assert f'mainstay_queue_left_total{{{labels},reason="timeout"}} 1\n' in text
     assert f"mainstay_requests_in_flight{{{labels}}} 7\n" in text
     metrics.Slots(tmp_path / "0.slots")
-    text = metrics.scraped(tmp_path, [])
+    text = exposition.text(metrics.summed(tmp_path))
     assert f"mainstay_queue_requests{{{labels}}} 0\n" in text
     assert f"mainstay_requests_in_flight{{{labels}}} 0\n" in text
     assert f"mainstay_batch_rows_count{{{labels}}} 2\n" in text
@@ -146,7 +146,7 @@ def test_label_sets_are_bounded_and_nothing_is_lost(tmp_path):
     slots = metrics.Slots(tmp_path / "0.slots")
     for number in range(2 * metrics.SLOTS):
         metrics.Counted(slots, "loan", f"loan:{number}", "plain").answered(200, rows=1, seconds=0.1)
-    text = metrics.scraped(tmp_path, [])
+    text = exposition.text(metrics.summed(tmp_path))
     requests = [line for line in text.splitlines() if line.startswith("mainstay_requests_total{")]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in requests) == 2 * metrics.SLOTS
     assert len(text.splitlines()) < metrics.SLOTS * (len(metrics.BUCKETS) + 5)

@@ -114,6 +114,10 @@ class Hosts:
             self._hosts[version] = host
         return host.state, host.reason if host.state == "failed" else str(host.socket)
 
+    def pids(self) -> dict[str, int]:
+        """The process of each version, dead or alive; may be asked from another thread."""
+        return {host.version: host.process.pid for host in list(self._hosts.values())}
+
     def keep(self, versions: Collection[str]) -> None:
         """Tells the hosts of all other versions to end, which they do when the workers have let go of them."""
         for version in [version for version in self._hosts if version not in versions]:

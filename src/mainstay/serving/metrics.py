@@ -1,4 +1,4 @@
-"""Counters in shared memory: one file and one writer a worker, summed at the scrape; a dead worker's counts stay.
+"""Counters in shared memory: one file and one writer a process, summed at the scrape; a dead one's counts stay.
 
 A file is a row of slots. A slot is a label (UTF-8, padded with zeros) and `NUMBERS` doubles; a label's first byte is
 written last, so that a reader sees a label whole or not at all. An aligned double is written in one step on every
@@ -8,8 +8,7 @@ machine that we run on.
 from __future__ import annotations
 
 import mmap
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 FOLDER = "metrics"
@@ -19,7 +18,7 @@ SLOT = LABEL + 8 * NUMBERS
 SLOTS = 512
 """Slots a worker; label sets beyond them are counted together, metric by metric."""
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 30.0)
 """Upper bounds of the latency histogram, seconds."""
 
 BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
@@ -35,7 +34,18 @@ REQUESTS, ROWS, SECONDS, IN_FLIGHT, QUEUE, QUEUE_SECONDS, BATCH_ROWS, LEFT = (
     "mainstay_batch_rows",
     "mainstay_queue_left_total",
 )
-_HELP = {
+CPU, RESIDENT, OPEN_FILES, STARTS, DISK_FREE, DISK_SIZE, SPANS, SPANS_DROPPED, BUILD = (
+    "mainstay_process_cpu_seconds_total",
+    "mainstay_process_resident_memory_bytes",
+    "mainstay_process_open_fds",
+    "mainstay_process_starts_total",
+    "mainstay_disk_free_bytes",
+    "mainstay_disk_size_bytes",
+    "mainstay_spans_exported_total",
+    "mainstay_spans_dropped_total",
+    "mainstay_build_info",
+)
+HELP = {
     REQUESTS: ("counter", "Prediction requests by model, version, protocol and status code."),
     ROWS: ("counter", "Rows answered by model, version and protocol."),
     SECONDS: ("histogram", "Seconds from the whole body to the answer, by model, version and protocol."),
@@ -44,14 +54,23 @@ _HELP = {
     QUEUE_SECONDS: ("histogram", "Seconds that requests waited for their model to get free, by model and version."),
     BATCH_ROWS: ("histogram", "Rows that a model with a queue was asked at once, by model and version."),
     LEFT: ("counter", "Requests that a queue let go of unanswered, by model, version and reason."),
+    CPU: ("counter", "Seconds of processor time, by process; those that processes took that are gone count on."),
+    RESIDENT: ("gauge", "Bytes of memory that a process holds."),
+    OPEN_FILES: ("gauge", "Files and connections that a process has open."),
+    STARTS: ("counter", "Times that a process was started."),
+    DISK_FREE: ("gauge", "Bytes that are free on the disk of the project's folder."),
+    DISK_SIZE: ("gauge", "Bytes of the disk of the project's folder."),
+    SPANS: ("counter", "Spans that the collector of traces took."),
+    SPANS_DROPPED: ("counter", "Spans that were lost: more came than were sent, or the collector did not take them."),
+    BUILD: ("gauge", "1; the versions of Mainstay and of Python are its labels."),
 }
-_BOUNDS = {SECONDS: BUCKETS, QUEUE_SECONDS: BUCKETS, BATCH_ROWS: BATCHES}
+"""The kind of each metric, and what it says."""
+BOUNDS: Mapping[str, Sequence[float]] = {SECONDS: BUCKETS, QUEUE_SECONDS: BUCKETS, BATCH_ROWS: BATCHES}
 _REST = '{model="(other)"}'
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Slots:
-    """A worker's own counters."""
+    """A process's own counters."""
 
     def __init__(self, path: Path) -> None:
         """Makes the file, or goes on with what a worker counted there that is dead now."""
@@ -61,7 +80,7 @@ class Slots:
         self._numbers = memoryview(self._map).cast("d")
         self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}
         for label, begins in self._places.items():
-            if _HELP.get(label.split("{", 1)[0], ("",))[0] == "gauge":
+            if HELP.get(label.split("{", 1)[0], ("",))[0] == "gauge":
                 self._numbers[begins] = 0.0  # whatever was in flight, or waited, went down with the worker
 
     def place(self, label: str) -> int:
@@ -71,16 +90,20 @@ class Slots:
             return found
         raw, slot = label.encode(), len(self._places)
         rest = label.split("{", 1)[0] + _REST
-        if label != rest and (slot >= SLOTS - len(_HELP) or len(raw) > LABEL):
+        if label != rest and (slot >= SLOTS - len(HELP) or len(raw) > LABEL):
             return self.place(rest)
         begins = slot * SLOT
-        self._map[begins + 1 : begins + len(raw)] = raw[1:]
+        # To its end: a worker that died in the midst of it may have left more behind.
+        self._map[begins + 1 : begins + LABEL] = raw[1:].ljust(LABEL - 1, b"\0")
         self._map[begins] = raw[0]
         self._places[label] = _begins(slot)
         return self._places[label]
 
     def add(self, place: int, amount: float) -> None:
         self._numbers[place] += amount
+
+    def set(self, place: int, value: float) -> None:
+        self._numbers[place] = value
 
     def observe(self, place: int, value: float, bounds: Sequence[float]) -> None:
         """Adds to a histogram: to its sum, its count, and the bucket of the first bound that is not below the value."""
@@ -117,10 +140,10 @@ class Counted:
 
     def _place(self, code: int) -> int:
         if not self._codes:
-            labels = _labels(**self._labels)
+            labels = labelled(**self._labels)
             self._rows = self._slots.place(f"{ROWS}{labels}")
             self._seconds = self._slots.place(f"{SECONDS}{labels}")
-        place = self._codes[code] = self._slots.place(f"{REQUESTS}{_labels(**self._labels, code=str(code))}")
+        place = self._codes[code] = self._slots.place(f"{REQUESTS}{labelled(**self._labels, code=str(code))}")
         return place
 
 
@@ -147,12 +170,28 @@ class Queued:
         self._slots.add(self._place(LEFT, reason=why), 1.0)
 
     def _place(self, metric: str, **more: str) -> int:
-        return self._slots.place(f"{metric}{_labels(**self._labels, **more)}")
+        return self._slots.place(f"{metric}{labelled(**self._labels, **more)}")
+
+
+class Spans:
+    """The counters of traces. Their places are taken at once, since two threads count there: each has its own."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots, self._exported = slots, slots.place(SPANS)
+        self._dropped = {why: slots.place(SPANS_DROPPED + labelled(reason=why)) for why in ("queue", "collector")}
+
+    def exported(self, spans: int) -> None:
+        """The collector took so many."""
+        self._slots.add(self._exported, spans)
+
+    def dropped(self, spans: int, why: str) -> None:
+        """So many are lost."""
+        self._slots.add(self._dropped[why], spans)
 
 
 def in_flight(slots: Slots, model: str, version: str) -> int:
     """Where the requests in flight of a version are counted."""
-    return slots.place(f"{IN_FLIGHT}{_labels(model=model, version=version)}")
+    return slots.place(f"{IN_FLIGHT}{labelled(model=model, version=version)}")
 
 
 def summed(folder: Path) -> dict[str, list[float]]:
@@ -163,19 +202,6 @@ def summed(folder: Path) -> dict[str, list[float]]:
             total = sums.setdefault(label, [0.0] * NUMBERS)
             sums[label] = [a + b for a, b in zip(total, numbers, strict=True)]
     return sums
-
-
-def scraped(folder: Path, pids: Iterable[int]) -> str:
-    """All workers' counters summed, and what the system knows of the live ones, in Prometheus' text format."""
-    sums = summed(folder)
-    lines: list[str] = []
-    for name, (kind, meaning) in _HELP.items():
-        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
-        for label, numbers in sorted(sums.items()):
-            if label.split("{", 1)[0] == name:
-                lines += _histogram(name, label, numbers) if kind == "histogram" else [f"{label} {_number(numbers[0])}"]
-    lines += _processes(pids)
-    return "\n".join(lines) + "\n"
 
 
 def _read(data: bytes) -> Iterator[tuple[str, list[float]]]:
@@ -197,44 +223,11 @@ def _begins(slot: int) -> int:
     return (slot * SLOT + LABEL) // 8
 
 
-def _histogram(name: str, label: str, numbers: list[float]) -> list[str]:
-    inside = label[len(name) + 1 : -1]
-    lines, below = [], 0.0
-    for bound, count in zip(_BOUNDS[name], numbers[2:], strict=False):
-        below += count
-        lines.append(f'{name}_bucket{{{inside},le="{bound:g}"}} {_number(below)}')
-    lines.append(f'{name}_bucket{{{inside},le="+Inf"}} {_number(numbers[1])}')
-    return [*lines, f"{name}_sum{{{inside}}} {numbers[0]!r}", f"{name}_count{{{inside}}} {_number(numbers[1])}"]
-
-
-def _processes(pids: Iterable[int]) -> list[str]:
-    facts: dict[str, list[str]] = {
-        "# TYPE mainstay_worker_resident_memory_bytes gauge": [],
-        "# TYPE mainstay_worker_cpu_seconds_total counter": [],
-        "# TYPE mainstay_worker_open_files gauge": [],
-    }
-    memory, cpu, files = facts.values()
-    for pid in pids:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
-            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-            opened = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-        except (OSError, IndexError):
-            continue  # it ended meanwhile, or this system has no /proc
-        memory.append(f'mainstay_worker_resident_memory_bytes{{pid="{pid}"}} {pages * mmap.PAGESIZE}')
-        cpu.append(f'mainstay_worker_cpu_seconds_total{{pid="{pid}"}} {(int(stat[11]) + int(stat[12])) / _TICKS:g}')
-        files.append(f'mainstay_worker_open_files{{pid="{pid}"}} {opened}')
-    return [line for head, lines in facts.items() if lines for line in (head, *lines)]
-
-
-def _labels(**labels: str) -> str:
+def labelled(**labels: str) -> str:
+    """Labels as they stand behind a metric's name."""
     inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
     return f"{{{inside}}}"
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)

@@ -26,6 +26,7 @@ from mainstay.serving.ports import CannotListen, PortTaken, port_is_free, shown
 from mainstay.serving.routing import acknowledgements
 from mainstay.serving.runs import run_folder
 from mainstay.serving.tls import Tls
+from mainstay.serving.usage import sample_server
 
 __all__ = ["CannotListen", "PortTaken", "Settings", "port_is_free", "serve"]
 
@@ -124,6 +125,8 @@ def serve(
             signers=signers,
             manage=manage,
         )
+        sampling = sample_server(run, root, workers=lambda: _alive(workers), hosts=agent.hosts.pids, log=log)
+        held.enter_context(closing(sampling))
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):
@@ -219,6 +222,11 @@ class _Worker:
     def close_pipe(self) -> None:
         if self.process.stdin is not None:
             self.process.stdin.close()
+
+
+def _alive(workers: Sequence[_Worker]) -> dict[int, int]:
+    """The process ids of workers, by number; may be asked from another thread."""
+    return {worker.index: worker.process.pid for worker in list(workers) if worker.process.returncode is None}
 
 
 def _announce(agent: Agent, url: str, grpc: str | None, log: Log) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from mainstay.errors import did_you_mean
-from mainstay.serving import metrics
+from mainstay.serving import exposition, metrics
 from mainstay.serving.columnar.client import ColumnarClient
 from mainstay.serving.follower import Follower
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import AGAIN, At, Problem, number_of, version_number
-from mainstay.serving.routing import acknowledgements
 
 STABLE = "stable"
 """The label of what takes a model's traffic, where no alias has this name."""
@@ -180,5 +179,4 @@ class Desk:
 
     def metrics(self) -> str:
         """The counters of all workers, in Prometheus' text format."""
-        pids = [said.pid for said in acknowledgements(self._run)]
-        return metrics.scraped(self._run / metrics.FOLDER, pids)
+        return exposition.text(self.counts())
