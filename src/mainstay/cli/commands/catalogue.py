@@ -112,17 +112,17 @@ def events(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what happened: registrations, aliases, deployments; by whom, when and why.
+    """List what happened: registrations, aliases, deployments, keys; by whom, when and why.
 
     Example: mainstay events credit
     """
     from mainstay.operations.catalogue import happened  # noqa: PLC0415
 
     found = happened(Path.cwd(), model, limit=limit, before=before)
-    rows = [(e.at, e.actor, e.kind, e.version or e.model, e.reason) for e in found.events]
+    rows = [(e.at, e.actor, e.kind, e.version or e.model or e.evidence.get("name"), e.reason) for e in found.events]
 
     def human(out: Console) -> None:
-        table(out, ("when", "who", "what", "version", "why"), rows)
+        table(out, ("when", "who", "what", "of", "why"), rows)
         _say_next(f"mainstay events{f' {model}' if model else ''} --limit {limit} --before {found.next}", found.next)
 
     show(found, as_json=as_json, human=human)
