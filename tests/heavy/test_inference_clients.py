@@ -1,8 +1,9 @@
-"""The clients of Triton and KServe, as they come from their packages, against a live server."""
+"""Triton's clients, as they come from their package, against a live server."""
 
 from __future__ import annotations
 
 import asyncio
+import queue
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from subjects import ROW, double, loan
 from mainstay.operations import keys
 from mainstay.operations.deploying import deploy
 
+grpc = need("tritonclient.grpc")
+grpc_aio = need("tritonclient.grpc.aio")
 http = need("tritonclient.http")
 aio = need("tritonclient.http.aio")
 utils = need("tritonclient.utils")
@@ -23,7 +26,8 @@ NUMPY = {"FP64": np.float64, "BOOL": np.bool_, "BYTES": np.object_}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("clients"), ("loan", loan()), ("double", double())) as running:
+    models = ("loan", loan()), ("double", double())
+    with serving(tmp_path_factory.mktemp("clients"), *models, options=("--grpc-port", "0")) as running:
         yield running
 
 
@@ -128,30 +132,88 @@ def test_tritons_asyncio_client_gets_the_plain_answers(server):
         np.testing.assert_allclose(found, [[shares["bad"], shares["good"]]] * rows, atol=1e-12)
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_kserves_client_gets_the_plain_answers(server, binary):
-    # It asks for an older pandas than the lock has, so that it is in no environment of ours.
-    kserve = pytest.importorskip("kserve")
+def grpc_inputs(module, rows: int, *, names=tuple(TYPES)):
+    made = []
+    for name in names:
+        each = module.InferInput(name, [rows], TYPES[name])
+        each.set_data_from_numpy(np.array([ROW[name]] * rows, dtype=NUMPY[TYPES[name]]))
+        made.append(each)
+    return made
 
-    async def ask():
-        client = kserve.InferenceRESTClient(kserve.inference_client.RESTConfig(protocol="v2"))
-        assert await client.is_server_live(server.url)
-        assert await client.is_server_ready(server.url)
-        assert await client.is_model_ready(server.url, "loan")
-        assert not await client.is_model_ready(server.url, "none")
-        made = []
-        for name, kind in TYPES.items():
-            each = kserve.InferInput(name=name, shape=[3], datatype=kind)
-            each.set_data_from_numpy(np.array([ROW[name]] * 3, dtype=NUMPY[kind]), binary_data=binary)
-            made.append(each)
-        request = kserve.InferRequest(
-            model_name="loan", infer_inputs=made, request_id="k-1", parameters={"binary_data_output": binary}
+
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_tritons_grpc_client_gets_the_plain_answers(server, rows, compression):
+    with grpc.InferenceServerClient(server.grpc) as client:
+        outputs = [grpc.InferRequestedOutput(name) for name in ("probabilities", "prediction")]
+        reply = client.infer(
+            "loan", grpc_inputs(grpc, rows), outputs=outputs, request_id="r-1", compression_algorithm=compression
         )
-        reply = await client.infer(server.url, request, model_name="loan")
-        await client.close()
-        return reply
+    shares = expected(server)
+    np.testing.assert_allclose(reply.as_numpy("probabilities"), [[shares["bad"], shares["good"]]] * rows, atol=1e-12)
+    assert [each.decode() for each in reply.as_numpy("prediction")] == [
+        "good" if shares["good"] >= 0.5 else "bad"
+    ] * rows
+    assert (reply.get_response().id, [each.name for each in reply.get_response().outputs]) == (
+        "r-1",
+        ["probabilities", "prediction"],
+    )
 
-    reply, shares = asyncio.run(ask()), expected(server)
-    found = {output.name: output.as_numpy() for output in reply.outputs}
-    np.testing.assert_allclose(found["probabilities"], [[shares["bad"], shares["good"]]] * 3, atol=1e-12)
-    assert reply.id == "k-1"
+
+def test_tritons_grpc_client_asks_for_what_it_wants_at_once_and_in_a_stream(server):
+    found: queue.Queue = queue.Queue()
+    with grpc.InferenceServerClient(server.grpc) as client:
+        for at in range(20):
+            client.async_infer(
+                "loan",
+                grpc_inputs(grpc, 1 + at % 3),
+                lambda result, error: found.put(error or result),
+                model_version="1",
+                request_id=str(at),
+                client_timeout=20,
+            )
+        seen = [found.get(timeout=20) for _ in range(20)]
+        shapes = {each.get_response().id: each.as_numpy("probabilities").shape for each in seen}
+        assert shapes == {str(at): (1 + at % 3, 2) for at in range(20)}
+        client.start_stream(lambda result, error: found.put(error or result))
+        for at in range(5):
+            client.async_stream_infer("loan" if at != 3 else "none", grpc_inputs(grpc, 2), request_id=str(at))
+        seen = [found.get(timeout=20) for _ in range(5)]
+        client.stop_stream()
+        assert "unknown model" in str(seen.pop(3))
+        assert [each.get_response().id for each in seen] == ["0", "1", "2", "4"]
+
+
+def test_tritons_grpc_client_reads_the_documents(server):
+    with grpc.InferenceServerClient(server.grpc) as client:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("loan")
+        assert client.is_model_ready("loan", "1")
+        assert not client.is_model_ready("loan", "9")
+        assert not client.is_model_ready("none")
+        assert client.get_server_metadata().name == "mainstay"
+        assert [each.name for each in client.get_model_metadata("loan").inputs] == list(TYPES)
+        assert {each.name for each in client.get_model_repository_index().models} == {"loan", "double"}
+        assert client.get_inference_statistics("loan").model_stats[0].name == "loan"
+        for change in (client.load_model, client.unload_model):
+            with pytest.raises(utils.InferenceServerException, match="UNAUTHENTICATED"):
+                change("loan")
+        with pytest.raises(utils.InferenceServerException, match="Request for unknown model"):
+            client.get_model_metadata("wrong_model_name")
+        with pytest.raises(utils.InferenceServerException, match="'age' is missing"):
+            client.infer("loan", grpc_inputs(grpc, 1, names=("amount", "owner", "purpose", "since")))
+        with pytest.raises(utils.InferenceServerException, match="Deadline"):
+            client.infer("loan", grpc_inputs(grpc, 1000), client_timeout=1e-6)
+
+
+def test_tritons_asyncio_grpc_client_gets_the_plain_answers(server):
+    async def ask():
+        async with grpc_aio.InferenceServerClient(server.grpc) as client:
+            assert await client.is_server_ready()
+            replies = await asyncio.gather(*(client.infer("loan", grpc_inputs(grpc_aio, rows)) for rows in range(1, 9)))
+            return [reply.as_numpy("probabilities") for reply in replies]
+
+    shares = expected(server)
+    for rows, found in enumerate(asyncio.run(ask()), start=1):
+        np.testing.assert_allclose(found, [[shares["bad"], shares["good"]]] * rows, atol=1e-12)

@@ -4,6 +4,8 @@ Two sets of classes for one protocol cannot stand in protobuf's common pool, and
 
 - `inference`: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
   with Triton's fields and calls: https://github.com/triton-inference-server/common/blob/main/protobuf/grpc_service.proto
+  and what KServe has added to two of them, whose answers are empty in Triton's:
+  https://github.com/kserve/kserve/blob/master/python/kserve/kserve/protocol/grpc/grpc_predict_v2.proto
 - `grpc.health.v1`: https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
 - `grpc.reflection.v1` and `v1alpha`: https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
 """
@@ -67,9 +69,9 @@ RepositoryIndexRequest repository_name:string=1 ready:bool=2
 RepositoryIndexResponse models:*.ModelIndex=1
 RepositoryIndexResponse.ModelIndex name:string=1 version:string=2 state:string=3 reason:string=4
 RepositoryModelLoadRequest repository_name:string=1 model_name:string=2 parameters:%ModelRepositoryParameter=3
-RepositoryModelLoadResponse
+RepositoryModelLoadResponse model_name:string=1 isLoaded:bool=2
 RepositoryModelUnloadRequest repository_name:string=1 model_name:string=2 parameters:%ModelRepositoryParameter=3
-RepositoryModelUnloadResponse
+RepositoryModelUnloadResponse model_name:string=1 isUnloaded:bool=2
 """
 CALLS = (
     "ServerLive",

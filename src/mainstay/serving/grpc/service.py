@@ -169,12 +169,11 @@ class Service:
         return {"models": await self._asked(given, "/repository/index", "POST", body)}
 
     async def _change(self, request: Any, given: Given, verb: str) -> Json:
-        """Loads or unloads a model."""
+        """Loads or unloads a model; KServe's messages have its name where Triton's have a repository's."""
+        name = request.model_name or request.repository_name
         body = msgspec.json.encode({"parameters": said(request.parameters)})
-        changed: Json = await self._asked(
-            given, f"/repository/models/{quote(request.model_name, safe='')}/{verb}", "POST", body
-        )
-        return changed
+        await self._asked(given, f"/repository/models/{quote(name, safe='')}/{verb}", "POST", body)
+        return {"model_name": name, f"is{verb.title()}ed": True}
 
     async def _health(self, request: Any, given: Given) -> Json:
         """Of the server, or of a model by its name."""
