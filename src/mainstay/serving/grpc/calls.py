@@ -26,7 +26,7 @@ OPENING = (
 )
 """The header block of every answer."""
 WELL = literal("grpc-status", "0")
-_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _LONGEST_TIMEOUT = 86_400.0
 _WAITING = 1000

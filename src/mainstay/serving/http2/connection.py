@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         """A header block of which more is to come: its stream, its flags, what is there."""
         self._left, self._taken = CONNECTION_WINDOW, 0
         self._idle = self._resets = self._blocks = 0
-        self._leaving = False
+        self._leaving = self._closing = False
         self._said_last: int | None = None
         self.stuck_since: float | None = None
         """Since when the client takes nothing, as the loop counts time."""
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         del exc
         streams = list(self._streams.values())
         self._streams.clear()
-        self._transport = None
+        self._transport, self._closing = None, True
         for stream in streams:
             self._drop(stream)
         self._server.left(self)
@@ -102,10 +102,12 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The other half of `pause_writing`."""
         self.stuck_since = None
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._closing:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         if self._buffer:
             data = self._buffer + data
         try:
@@ -116,8 +118,8 @@ class Connection(asyncio.Protocol):
     # What the server says.
 
     def write(self, data: bytes) -> None:
-        """Writes frames; to a client that is gone, nothing."""
-        if data and self._transport is not None:
+        """Writes frames; to a client that is gone, or was told goodbye, nothing."""
+        if data and self._transport is not None and not self._closing:
             self._transport.write(data)
 
     def end(self, stream: Stream, code: int) -> None:
@@ -140,8 +142,12 @@ class Connection(asyncio.Protocol):
 
     def leave(self, code: int = frames.NO_ERROR, why: str = "") -> None:
         """Closes the connection now."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frames.going_away(self._last, code, why))
+        self.write(frames.going_away(self._last, code, why))
+        self._close()
+
+    def _close(self) -> None:
+        self._closing = True
+        if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
@@ -169,7 +175,7 @@ class Connection(asyncio.Protocol):
             if end < len(frames.PREFACE):
                 return 0
             self.begun, at = True, len(frames.PREFACE)
-        while end - at >= frames.HEAD and self._transport is not None:
+        while end - at >= frames.HEAD and not self._closing:
             length = int.from_bytes(data[at : at + 3], "big")
             if length > frames.LONGEST:
                 raise Broken(frames.FRAME_SIZE_ERROR, f"a frame of {length} octets is longer than allowed")
@@ -385,8 +391,8 @@ class Connection(asyncio.Protocol):
             stream.exchange.gone()
 
     def _maybe_close(self) -> None:
-        if self._said_last is not None and not self._streams and self._transport is not None:
-            self._transport.close()
+        if self._said_last is not None and not self._streams:
+            self._close()
 
 
 def _unpadded(payload: bytes, flags: int) -> bytes:
