@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.cli.app import run
 from mainstay.errors import MainstayError
 from mainstay.operations.catalogue import listed, shown
 from mainstay.operations.deploying import deploy
@@ -27,6 +28,24 @@ def test_a_version_is_put_beside_and_taken_away(two_versions: Path) -> None:
     assert (gone.versions, gone.serving) == (["loans:2"], ["loans:1"])
     with pytest.raises(NotBeside):
         undeploy(two_versions, "loans:2")
+
+
+def test_a_person_types_it_and_reads_what_is_served(
+    two_versions: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(two_versions)
+    assert run(["deploy", "loans:2", "--beside"]) == 0
+    assert "loans:2 is deployed beside loans:1." in capfd.readouterr().out
+    assert run(["list", "loans"]) == 0
+    newest, first = (line for line in capfd.readouterr().out.splitlines() if "loans:" in line)
+    assert ("beside" in newest, "deployed" in first) == (True, True)
+    assert run(["undeploy", "loans:1"]) == 2
+    assert "mainstay undeploy loans" in capfd.readouterr().err
+    assert run(["undeploy", "loans:2"]) == 0
+    assert "No longer served: loans:2; still served: loans:1." in capfd.readouterr().out
+    assert run(["undeploy", "loans:2"]) == 1
+    assert run(["undeploy", "loans", "--json"]) == 0
+    assert '"versions":["loans:1"]' in capfd.readouterr().out.replace(" ", "").replace("\n", "")
 
 
 def test_a_model_is_undeployed_with_all_its_versions(two_versions: Path) -> None:

@@ -33,12 +33,13 @@ def aged(folder: Path, seconds: float = MONTH) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """credit:1 is deployed, credit:2 failed, credit:3 has an attestation more; two files are named by nobody."""
+    """credit:1 is deployed, credit:3 beside it with an attestation more, credit:2 failed; nobody names two files."""
     with Registry.open(tmp_path / ".mainstay") as registry:
         one, _, three = (
             registry.add("credit", draft(str(n)), passed=n != 2, actor="ann", summary={}) for n in (1, 2, 3)
         )
         registry.deploy(one, expecting=None, actor="ann")
+        registry.deploy_beside(three, expecting=one, actor="ann")
         registry.attest(three, "audit.txt", b"fine", actor="ann")
         registry.blobs.put(b"lost")
         registry.blobs.put(b"lost too")

@@ -82,7 +82,7 @@ def test_the_memory_of_versions_that_were_taken_away_returns(tmp_path: Path, mon
                 await asyncio.sleep(0)  # what is let go of is let go of in a task
 
         sizes, gone = [], []
-        for turn in range(24):
+        for turn in range(14):
             await to(others[turn % 2])
             gone.append(weakref.ref(follower.beside[others[turn % 2].version]))
             await to()
@@ -90,7 +90,7 @@ def test_the_memory_of_versions_that_were_taken_away_returns(tmp_path: Path, mon
             assert gone[-1]() is None  # not even before the next request
             sizes.append(psutil.Process().memory_info().rss)
         model = SIZE * SIZE * 8
-        assert max(sizes[8:]) - sizes[7] < model  # 16 more turns held no more than one of them would
+        assert max(sizes[6:]) - sizes[5] < model  # 8 more turns held no more than one of them would
 
     asyncio.run(follow())
 

@@ -10,30 +10,26 @@ from mainstay.operations.deploying import DidNotComeUp, deploy
 from mainstay.operations.undeploying import undeploy
 
 ASKED = {"a": 1.0, "b": 2.0}
+HOST = "mainstay.serving.host"
 
 
 def test_a_host_of_a_version_beside_costs_that_version_alone(tmp_path):
-    with serving(tmp_path, ("native", native()), ("loan", loan())) as server, server.client() as client:
-        # One that cannot be brought up at all: the operator does not trust what is in it.
-        server.add("native", native(boosted=True), deploy=False)
-        with pytest.raises(DidNotComeUp, match="not trusted"):
-            deploy(tmp_path, "native:2", beside=True)
-        assert client.post("/models/native/predict", json=ASKED).json()["model"] == "native:1"
-        # A version in a worker takes the traffic, and the native one is beside it.
-        server.add("native", loan(), deploy=False)
-        deploy(tmp_path, "native:3")
-        deploy(tmp_path, "native:1", beside=True)
-        path = "/models/native/versions/1/predict"
-        until(lambda: client.post(path, json=ASKED).status_code == 200)
-        until(lambda: len(server.children("mainstay.serving.host")) == 1)
-        (host,) = server.children("mainstay.serving.host")
+    with serving(tmp_path, ("loan", loan())) as server, server.client() as client:
+        for untrusted in (True, False):
+            server.add("loan", native(boosted=untrusted), deploy=False)
+        with pytest.raises(DidNotComeUp, match="not trusted"):  # it cannot be brought up at all
+            deploy(tmp_path, "loan:2", beside=True)
+        deploy(tmp_path, "loan:3", beside=True)
+        path = "/models/loan/versions/3/predict"
+        assert client.post(path, json=ASKED).json()["model"] == "loan:3"
+        until(lambda: len(server.children(HOST)) == 1)
+        (host,) = server.children(HOST)
         host.suspend()
         host.kill()
         host.wait(10)
         assert client.post(path, json=ASKED).status_code == 503
-        assert client.post("/models/native/predict", json=ROW).json()["model"] == "native:3"
-        assert client.post("/models/loan/predict", json=ROW).status_code == 200
+        assert client.post("/predict", json=ROW).json()["model"] == "loan:1"
         until(lambda: client.post(path, json=ASKED).status_code == 200)
-        # Taken away, its process ends.
-        undeploy(tmp_path, "native:1")
-        until(lambda: not server.children("mainstay.serving.host"))
+        undeploy(tmp_path, "loan:3")
+        until(lambda: not server.children(HOST))  # its process ends with it
+        assert client.post("/predict", json=ROW).json()["model"] == "loan:1"

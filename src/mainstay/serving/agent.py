@@ -249,7 +249,9 @@ class Agent:
         """Ends the hosts that nobody is routed to any more, once no worker can still be following an older table."""
         if self.table is None or any(each.edition != self.table.edition for each in said):
             return
-        self.hosts.keep(self._wanted | self.table.versions.keys())
+        # A worker that cannot load a version goes on with the one before, whose host it needs.
+        answering = {version for each in said for version in each.serving.values()}
+        self.hosts.keep(self._wanted | self.table.versions.keys() | answering)
 
     def _errors(self) -> dict[str, str]:
         return {} if self.table is None else dict(self.table.errors)

@@ -73,8 +73,8 @@ class Follower:
 
     async def _follow(self, table: Table) -> None:
         """Brings each model to the versions of the table, all at once; one that fails leaves the others alone."""
-        self.routes = table.routes
-        self._replace(*self._arranged(table))
+        renamed, self.routes = table.routes != self.routes, table.routes
+        self._replace(*self._arranged(table), renamed=renamed)
         wanted = [(name, route.stable) for name, route in table.routes.items() if route.stable is not None]
         wanted += [(ref, ref) for route in table.routes.values() for ref in route.beside]
         refused = await asyncio.gather(*(self._bring(called, table.versions[ref], table) for called, ref in wanted))
@@ -129,10 +129,10 @@ class Follower:
             self.log("refused", f"{placed.version} does not answer: {why}", level="error", version=placed.version)
         return why
 
-    def _replace(self, serving: Mapping[str, Loaded], beside: Mapping[str, Loaded]) -> None:
+    def _replace(self, serving: Mapping[str, Loaded], beside: Mapping[str, Loaded], *, renamed: bool = False) -> None:
         before = {*self.serving.values(), *self.beside.values()}
+        self.edition += renamed or (serving, beside) != (self.serving, self.beside)
         self.serving, self.beside = serving, beside
-        self.edition += 1
         for loaded in before - {*serving.values(), *beside.values()}:
             task = asyncio.create_task(_let_go(loaded))
             self._letting_go.add(task)
