@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "operations"))  # loan_projects
-
 Run = Callable[..., tuple[int, str, str]]
 
 
