@@ -41,6 +41,7 @@ queue = {QUEUE}
 max_batch_rows = 64
 timeout = 20.0
 """
+LEFT = "mainstay_queue_left_total"
 SOON = {"x-envoy-expected-rq-timeout-ms": "300"}
 
 
@@ -80,9 +81,8 @@ def loose():
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("queues")
     (folder / "mainstay.toml").write_text(PROJECT)
-    with serving(
-        folder, ("native", native()), ("slow", slow_line()), ("loose", loose()), ("picks", picks())
-    ) as running:
+    models = ("native", native()), ("slow", slow_line()), ("loose", loose()), ("picks", picks())
+    with serving(folder, *models, options=("--grpc-port", "0")) as running:
         yield running
 
 
@@ -201,7 +201,7 @@ def test_who_does_not_fit_into_the_queue_is_told_when_to_come_again(server, clie
             assert 1 <= int(refused.headers["retry-after"]) <= 60
             assert f"{QUEUE} requests are waiting" in refused.text
     assert {each.result().status_code for each in inside} == {200}
-    assert metric(client, "mainstay_queue_left_total", reason="rejected") == 4
+    assert metric(client, LEFT, reason="rejected") == 4
 
 
 def infer(**parameters: object) -> dict[str, object]:
@@ -211,7 +211,7 @@ def infer(**parameters: object) -> dict[str, object]:
 
 def test_whose_time_is_up_is_told_so_and_leaves_the_queue(server, client, callers):
     with busy(server):
-        ran, late = metric(client, "mainstay_batch_rows_count"), metric(client, "mainstay_queue_left_total")
+        ran, late = metric(client, "mainstay_batch_rows_count"), metric(client, LEFT, reason="timeout")
         first = callers.submit(ask, client, 1.0)
         until(lambda: metric(client, "mainstay_batch_rows_count") == ran + 1)
         begun = time.monotonic()
@@ -225,9 +225,46 @@ def test_whose_time_is_up_is_told_so_and_leaves_the_queue(server, client, caller
         assert time.monotonic() - begun < 15, "not told when the time was up"
         assert queued(client) == 0
     assert first.result().status_code == 200
-    assert metric(client, "mainstay_queue_left_total", reason="timeout") == late + 3
+    assert metric(client, LEFT, reason="timeout") == late + 3
     # What had left was not computed.
     assert metric(client, "mainstay_batch_rows_count") == ran + 1
+
+
+def test_calls_over_grpc_stand_in_the_same_queue(server, client, callers):
+    """They come from `grpcio`, which stops waiting on its own clock too: what counts is that the queue is left."""
+    pytest.importorskip("grpc")
+    from calling import answers, calling, request
+    from grpc import RpcError, StatusCode
+
+    def asked(**more):
+        inputs = [{"name": name, "shape": [1], "datatype": "FP64", "data": [1.0]} for name in "ab"]
+        return request("native", inputs, raw=True, **more)
+
+    with calling(server.grpc) as calls:
+        with busy(server):
+            ran, gone = metric(client, "mainstay_batch_rows_count"), metric(client, LEFT, reason="cancelled")
+            ask_one = calls.stub("ModelInfer")[1]
+            first = ask_one.future(asked(), timeout=60)
+            until(lambda: metric(client, "mainstay_batch_rows_count") == ran + 1)
+            short, left = ask_one.future(asked(), timeout=0.5), ask_one.future(asked(), timeout=60)
+            assert short.exception().code() == StatusCode.DEADLINE_EXCEEDED
+            until(lambda: queued(client) == 1)
+            left.cancel()
+            until(lambda: queued(client) == 0)
+            late = asked()
+            late.parameters["timeout"].int64_param = 300_000
+            with pytest.raises(RpcError) as refused:
+                ask_one(late, timeout=60)
+            assert refused.value.code() == StatusCode.DEADLINE_EXCEEDED
+            waiting = [ask_one.future(asked(), timeout=60) for _ in range(QUEUE)]
+            until(lambda: queued(client) == QUEUE)
+            with pytest.raises(RpcError) as refused:
+                ask_one(asked(), timeout=60)
+            assert refused.value.code() == StatusCode.RESOURCE_EXHAUSTED
+            assert int(dict(refused.value.trailing_metadata())["retry-after"]) >= 1
+        for each in (first, *waiting):
+            assert answers(each.result())["probabilities"] == pytest.approx(expected(1.0, 1.0), abs=1e-6)
+    assert metric(client, LEFT, reason="cancelled") > gone
 
 
 @pytest.mark.parametrize("said", ["-1", "soon", "1.5", "1e3", "9" * 20])
@@ -246,6 +283,7 @@ def test_a_timeout_in_the_body_that_is_none_is_refused(client, said):
 
 
 def test_who_hangs_up_leaves_the_queue(server, client, callers):
+    gone = metric(client, LEFT, reason="cancelled")
     with busy(server):
         ran = metric(client, "mainstay_batch_rows_count")
         first = callers.submit(ask, client, 1.0)
@@ -260,7 +298,7 @@ def test_who_hangs_up_leaves_the_queue(server, client, callers):
         until(lambda: queued(client) == 0)
         until(lambda: metric(client, "mainstay_requests_in_flight") == 1)
     assert first.result().status_code == 200
-    assert metric(client, "mainstay_queue_left_total", reason="cancelled") == 5
+    assert metric(client, LEFT, reason="cancelled") == gone + 5
     assert metric(client, "mainstay_batch_rows_count") == ran + 1
 
 
