@@ -254,6 +254,9 @@ def serve(
     name: str = "model",
     port: int = 0,
     labels: Sequence[bool | int | str] = (),
+    columns: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int | str, ...]] | None = None,
+    images: Mapping[str, Image] | None = None,
     logits: bool = False,
     general: bool = False,
     trusted: Sequence[str] = (),
@@ -264,7 +267,7 @@ def serve(
         httpx.post(f"{url}/predict", json={"inputs": [{"age": 35}]})
 
     Args:
-        model, X, labels, logits, general, trusted: as for `register`.
+        model, X, labels, columns, shapes, images, logits, general, trusted: as for `register`.
         name: of the model, in the server's paths.
         port: to listen on; 0 takes a free one.
 
@@ -273,4 +276,5 @@ def serve(
     """
     from mainstay.operations.notebook import serving as run  # noqa: PLC0415
 
-    return run(model, X, name=name, port=port, labels=labels, logits=logits, general=general, trusted=trusted)
+    given = {"labels": tuple(labels), "columns": tuple(columns), "shapes": shapes or {}, "images": images or {}}
+    return run(model, X, name=name, port=port, logits=logits, general=general, trusted=tuple(trusted), **given)

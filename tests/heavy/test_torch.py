@@ -242,10 +242,13 @@ def test_pictures_over_http_are_answered_as_by_the_module(tmp_path):
         pillow.fromarray(row[0]).save(file, "PNG")
         encoded.append({"input": {"b64": base64.b64encode(file.getvalue()).decode()}})
     np.testing.assert_allclose(model.predict_proba(encoded), expected, atol=1e-5)
-    with mainstay.serve(module, images[:50], labels=tuple(range(10)), logits=True) as url:
-        said = httpx.post(f"{url}/predict", json={"input": images[:3].tolist()}, timeout=30).json()
-    shares = [[row[str(label)] for label in range(10)] for row in said["probabilities"]]
-    np.testing.assert_allclose(shares, expected, atol=1e-5)
+    with mainstay.serve(
+        module, images[:50], labels=tuple(range(10)), logits=True, images={"input": how}, shapes={"input": (1, 8, 8)}
+    ) as url:
+        for sent in (images[:3].tolist(), [each["input"] for each in encoded]):
+            said = httpx.post(f"{url}/predict", json={"input": sent}, timeout=30).json()
+            shares = [[row[str(label)] for label in range(10)] for row in said["probabilities"]]
+            np.testing.assert_allclose(shares, expected, atol=1e-5)
 
 
 class Branches(nn.Module):

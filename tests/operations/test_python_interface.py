@@ -24,7 +24,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import mainstay
 from mainstay.errors import MainstayError
 from mainstay.models import package as files
+from mainstay.models.formats.objects import Given
 from mainstay.models.formats.skops import UntrustedTypes
+from mainstay.models.refusing import InputError
+from mainstay.models.registering import draft_of
+from mainstay.models.runtime import Model
 from mainstay.operations.catalogue import shown
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import state_of
@@ -56,6 +60,29 @@ def test_an_own_model_answers_as_it_did(pipeline: Any, tmp_path: Path) -> None:
     assert found.lineage["command"] == "mainstay.register"
     assert (state_of(tmp_path) / "reports" / "credit-1.html").read_bytes().startswith(b"<!doctype html>")
     assert deploy(tmp_path, "credit:1").version == "credit:1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (None, "given as NoneType: give a DataFrame"),
+        (3, "given as int: "),
+        ("age", "given as str: "),
+        ([[31, 2000.0, "car"]], "given as a list of list: "),
+        ([{"age": 31}, None], "given as a list of NoneType: "),
+        ({"age": 31, "income": 2000.0, "purpose": "car"}, "Column 'age' is one value"),
+    ],
+)
+def test_what_are_no_rows_is_told_in_a_sentence(pipeline: Any, rows: Any, said: str) -> None:
+    model = Model.load(draft_of(pipeline, Given(X=X[:400])).built.draft.package())
+    with pytest.raises(InputError, match=said):
+        model.predict(rows)
+
+
+@pytest.mark.parametrize("ref", [3, None, ["credit:1"]])
+def test_what_is_no_text_names_no_version(ref: Any, two_versions: Path) -> None:
+    with pytest.raises(MainstayError, match=r"does not name a version: write it as a text, such as 'credit:1'\."):
+        mainstay.load(ref, folder=two_versions)
 
 
 def test_gates_and_slices_of_an_own_model(pipeline: Any, tmp_path: Path) -> None:

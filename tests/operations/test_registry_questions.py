@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 from loan_projects import NAMES, loans, write_loans
 
-from mainstay.errors import MainstayError
+from mainstay.errors import MachineError, MainstayError
+from mainstay.models.formats.foreign.protocol import CannotImport
+from mainstay.models.package import Draft
 from mainstay.operations.catalogue import compared, happened, listed, point, shown
 from mainstay.operations.deploying import deploy
 from mainstay.operations.diffing import diff
+from mainstay.operations.exporting import export
+from mainstay.operations.history import history
 from mainstay.operations.home import state_of
+from mainstay.operations.importing import import_file
 from mainstay.operations.loading import load
 from mainstay.registry.errors import AliasNotFound, ModelNotFound, NoRegistry, VersionNotFound
 from mainstay.registry.store import Registry
@@ -48,6 +53,56 @@ def test_a_version_is_shown_by_number_alias_and_name(two_versions: Path) -> None
 def test_a_version_that_is_not_there(two_versions: Path, ref: str, error: type[MainstayError], said: str) -> None:
     with pytest.raises(error, match=said):
         shown(two_versions, ref)
+
+
+def test_a_name_that_is_none_is_told_and_not_an_empty_list(two_versions: Path) -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean 'loans'"):
+        happened(two_versions, "loan", limit=1)
+    with pytest.raises(AliasNotFound, match="loans has no alias 'nope'"):
+        history(two_versions, "loans", alias="nope")
+    assert history(two_versions, "loans", alias="champion").moves
+    point(two_versions, "loans:1", "once", reason="for a moment")
+    with Registry.open(state_of(two_versions)) as registry:
+        registry.point("loans", "once", None, expecting=registry.version("loans:1"), actor="ada")
+    assert len(history(two_versions, "loans", alias="once").moves) == 2  # it was there
+
+
+def test_a_version_that_no_rows_judged_failed_nothing(two_versions: Path) -> None:
+    with Registry.open(state_of(two_versions)) as registry:
+        package = registry.package(registry.version("loans:1"))
+        content = {name: package.read(name) for name in package.manifest.content}
+        registry.add("other", Draft(content), passed=False, actor="ada", summary={"description": "linear", "gates": []})
+        gates = [{"text": "roc_auc >= 0.9", "passed": False, "reason": "0.8"}]
+        registry.add("worse", Draft(content), passed=False, actor="ada", summary={"gates": gates})
+    assert [(each.passed, each.evaluated) for each in listed(two_versions, "other", limit=1).versions] == [
+        (False, False)
+    ]
+    assert shown(two_versions, "other").facts["state"] == "not evaluated"
+    assert [each.evaluated for each in listed(two_versions, "worse", limit=1).versions] == [True]
+    assert shown(two_versions, "worse").facts["state"] == "failed a gate"
+
+
+@pytest.mark.parametrize("kind", ["onnx", "native"])
+def test_an_export_names_what_it_was_told_to_write_and_no_file_of_its_own(
+    two_versions: Path, tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(MainstayError, match=f"There is no folder {tmp_path / 'nowhere'} to write out in"):
+        export(two_versions, "loans:1", kind=kind, output=tmp_path / "nowhere" / "out")
+    with pytest.raises(MachineError, match=r"^/proc/out (cannot be used|may not be written)"):
+        export(two_versions, "loans:1", kind=kind, output=Path("/proc/out"))
+
+
+def test_the_folder_that_one_is_in_has_a_name(
+    two_versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path / "own")
+    with pytest.raises(CannotImport, match=r"^own is none of the formats"):
+        import_file(two_versions, Path(), name="x")
+    (tmp_path / "own" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "own" / "deep")
+    with pytest.raises(CannotImport, match=r"^own is none of the formats"):
+        import_file(two_versions, Path(".."), name="x")
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def formats() -> list[Format]:
     return [cast("Format", importlib.import_module(f"{_HERE}.{name}")) for name in MODULES]
 
 
+def called(path: Path) -> Path:
+    """The path under the name that errors and lineage call it by: that of `.` is in the path of the folder."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def format_of(path: Path) -> Format:
     """The format of a file or a folder.
 

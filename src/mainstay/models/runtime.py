@@ -11,7 +11,7 @@ import numpy as np
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import compiled
 from mainstay.models.package import Decision, Format, ModelSpec, Package
-from mainstay.models.signature import Cells, Floats, Reader, Signature
+from mainstay.models.signature import Cells, Floats, InputError, Reader, Signature
 from mainstay.models.tensors import Array, plain
 
 
@@ -119,7 +119,11 @@ class Model:
 
     def cells(self, data: Any) -> Cells:
         """The cells of a DataFrame, a mapping of columns, a list of records, or an array: of a model's only tensor, or
-        of rows whose values stand in the order of the signature."""
+        of rows whose values stand in the order of the signature.
+
+        Raises:
+            InputError: it is none of these, or does not fit the signature.
+        """
         if isinstance(data, np.ndarray):
             if len(self.signature.tensors) == 1 and not self.signature.inputs:
                 return self.read.columns({self.signature.tensors[0].name: data})
@@ -127,7 +131,11 @@ class Model:
         if hasattr(data, "columns") and hasattr(data, "to_dict"):
             return self.read.columns({name: data[name].tolist() for name in data.columns})
         if isinstance(data, Mapping):
+            if alone := [name for name, values in data.items() if not hasattr(values, "__len__")]:
+                raise InputError(f"Column {alone[0]!r} is one value, and a column has one a row: give {_TAKEN}.")
             return self.read.columns(data)
+        if not isinstance(data, Sequence) or any(not isinstance(row, Mapping) for row in data):
+            raise InputError(f"Rows were given as {_kind_of(data)}: give {_TAKEN}.")
         return self.read.rows(data)
 
     def predictions(self, answers: Answers) -> list[Any]:
@@ -138,6 +146,15 @@ class Model:
             return [] if answers.values is None else answers.values.tolist()
         labels = self.signature.labels
         return [labels[index] for index in answers.labels.tolist()]
+
+
+_TAKEN = "a DataFrame, columns as {name: [values]}, a list of records {name: value}, or a NumPy array"
+
+
+def _kind_of(data: Any) -> str:
+    listed = isinstance(data, Sequence) and not isinstance(data, str | bytes)
+    other = next((row for row in data if not isinstance(row, Mapping)), None) if listed else None
+    return f"a {type(data).__name__} of {type(other).__name__}" if listed else type(data).__name__
 
 
 def rowwise(outputs: Mapping[str, Array]) -> list[dict[str, Any]]:

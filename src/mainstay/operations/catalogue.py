@@ -15,9 +15,12 @@ from mainstay.models.tensors import Tensor
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
+from mainstay.registry.errors import ModelNotFound
 from mainstay.registry.records import Status, Version
 
 _T = TypeVar("_T")
+UNEVALUATED = "not evaluated"
+"""What a version is called that no rows judged."""
 _STATES: Mapping[Status, str] = {
     "deployed": "deployed",
     "beside": "deployed beside the champion",
@@ -31,6 +34,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     passed: bool
+    evaluated: bool
+    """Whether there were rows to judge it by; what was not evaluated has passed no gate."""
     deployed: bool
     """Whether it takes its model's traffic."""
     beside: bool
@@ -167,6 +172,8 @@ def compared(folder: Path, one: str, other: str) -> Comparison:
 def happened(folder: Path, model: str | None, *, limit: int, before: int | None = None) -> Events:
     """The last events, oldest first; those before one, where its id is given. Raises NoRegistry, ModelNotFound."""
     with opened(folder, create=False) as registry:
+        if model is not None and model not in (known := registry.models()):
+            raise ModelNotFound(model, known)
         found, more = _page(registry.latest_events(model, limit=limit + 1, before=before), limit)
     return Events(
         next=found[-1].id if more else None,
@@ -197,6 +204,11 @@ def point(folder: Path, ref: str, alias: str, *, reason: str) -> Pointed:
     return Pointed(alias=f"{version.model}@{alias}", version=version.ref, before=None if before is None else before.ref)
 
 
+def is_evaluated(version: Version) -> bool:
+    """Whether a version was evaluated, or held against gates."""
+    return bool(version.summary.get("metrics") or version.summary.get("gates"))
+
+
 def document(package: Package, name: str) -> dict[str, Any]:
     """A JSON attestation as plain values; empty where the version has none (a model that its owner registered)."""
     return package.document(name, dict[str, Any]) if name in package else {}
@@ -220,6 +232,7 @@ def _line(version: Version, aliases: list[str]) -> Listed:
     return Listed(
         version=version.ref,
         passed=version.passed,
+        evaluated=is_evaluated(version),
         deployed=version.deployed,
         beside=version.beside,
         aliases=aliases,
@@ -236,7 +249,7 @@ def _facts(version: Version, package: Package, aliases: list[str], lineage: dict
     git = lineage.get("git") or {}
     decision = package.spec.decision
     facts = {
-        "state": _STATES[version.status],
+        "state": _STATES[version.status] if version.status != "failed" or is_evaluated(version) else UNEVALUATED,
         "aliases": ", ".join(aliases),
         "model": version.summary.get("description", ""),
         "task": package.signature.task,

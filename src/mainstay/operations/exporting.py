@@ -14,6 +14,7 @@ import msgspec
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.package import Package
 from mainstay.operations.registries import opened
+from mainstay.registry.disk import refused
 
 ExportFormat = Literal["onnx", "pmml", "mlflow", "native"]
 
@@ -35,24 +36,30 @@ def export(folder: Path, ref: str, *, kind: str, output: Path) -> ExportedVersio
 
     Raises:
         CannotExport: the version cannot be written so that it answers as it does.
-        VersionNotFound and its like, PackageCorrupt; MainstayError: no such format, or something is there already.
+        VersionNotFound and its like, PackageCorrupt; MainstayError: no such format, no folder to write in, or something
+            is there already. DiskFull, NotWritable, MachineError: the disk said no.
     """
     if kind not in get_args(ExportFormat):
         known = get_args(ExportFormat)
         raise MainstayError(
             f"{kind!r} is no format to export to: it is one of {', '.join(known)}.{did_you_mean(kind, known)}"
         )
+    if not output.parent.is_dir():
+        raise MainstayError(f"There is no folder {output.parent} to write {output.name} in: make it first.")
     if output.exists() or output.is_symlink():
         raise MainstayError(f"{output} exists already: remove it, or name another --output.")
     with opened(folder, create=False) as registry:
         version = registry.version(ref)
         written = _WRITERS[kind](registry.package(version))
-    if isinstance(written, bytes):
-        _put(output, written)
-        size = len(written)
-    else:
-        _put_all(output, written)
-        size = sum(map(len, written.values()))
+    try:
+        if isinstance(written, bytes):
+            _put(output, written)
+            size = len(written)
+        else:
+            _put_all(output, written)
+            size = sum(map(len, written.values()))
+    except OSError as error:
+        raise refused(error, output) from error
     return ExportedVersion(version=version.ref, format=kind, output=str(output), bytes=size)
 
 

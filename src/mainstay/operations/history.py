@@ -86,13 +86,15 @@ def history(
     an event, where its id is given.
 
     Raises:
-        NoRegistry, ModelNotFound, BadName.
+        NoRegistry, ModelNotFound, BadName; AliasNotFound: there is none of this name, and never was.
     """
     if alias is not None:
         alias_name(alias)
     with opened(folder, create=False) as registry:
         moves = _moves(registry, model, before)
         chosen = list(islice((move for move in moves if alias in (None, move.name)), limit + 1))
+        if not chosen and before is None and alias not in (None, CHAMPION):
+            raise AliasNotFound(model, str(alias), [found.name for found in registry.aliases(model)])
     return History(model=model, moves=chosen[:limit], next=chosen[limit - 1].event if len(chosen) > limit else None)
 
 

@@ -15,7 +15,7 @@ from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models import package as files
 from mainstay.models.formats.foreign.native_folder import ORIGIN
 from mainstay.models.formats.foreign.protocol import Imported, Told
-from mainstay.models.importing import check_apart, draft_of_file, format_of
+from mainstay.models.importing import called, check_apart, draft_of_file, format_of
 from mainstay.models.package import Decision
 from mainstay.models.runtime import Model
 from mainstay.operations.home import state_of
@@ -96,6 +96,7 @@ def import_file(
         DataError, InputError, GateError, EvaluationError: the rows. BadName.
     """
     model_name(name)
+    path = called(path)
     if data is None and (gates or positive is not None):
         raise MainstayError(
             "Gates and the positive label are for rows: give them with --evaluate DATA --target COLUMN."

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mainstay.models.formats.objects import Given
 from mainstay.models.registering import draft_of
-from mainstay.models.signature import Label
 from mainstay.operations.background import background
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import actor
@@ -24,16 +23,13 @@ def serving(
     *,
     name: str,
     port: int,
-    labels: Sequence[Label],
-    logits: bool,
-    general: bool,
-    trusted: Sequence[str],
+    trusted: tuple[str, ...],
+    **said: Any,
 ) -> Iterator[str]:
-    """As `mainstay.serve` says. Nothing is kept: the registry is a temporary folder."""
+    """As `mainstay.serve` says; `said` is what else `Given` has. The registry is a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mainstay-") as temporary:
         folder = Path(temporary)
-        given = Given(X=X, labels=tuple(labels), logits=logits, general=general, trusted=tuple(trusted))
-        built = draft_of(model, given).built
+        built = draft_of(model, Given(X=X, trusted=trusted, **said)).built
         with opened(folder) as registry:
             version = registry.add(name, built.draft, passed=False, actor=actor(), summary={})
         deploy(folder, version.ref, reason="mainstay.serve: for this block alone", override=True)

@@ -15,7 +15,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.formats.foreign.protocol import Imported, Told
 from mainstay.models.formats.frames import retaken, take
 from mainstay.models.formats.objects import Given, check_truth
-from mainstay.models.importing import check_apart, draft_of_file
+from mainstay.models.importing import called, check_apart, draft_of_file
 from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
 from mainstay.models.runtime import Model
@@ -115,6 +115,7 @@ def _of_file(path: Path, given: Given, folder: Path, target: str | None) -> Impo
         logits=given.logits,
         images=given.images,
     )
+    path = called(path)
     check_apart(path, told)
     return draft_of_file(path, told)
 

@@ -34,7 +34,9 @@ class Ref:
 
 
 def parse(text: str) -> Ref:
-    """The ref that a text spells. Raises BadName."""
+    """The ref that a text spells. Raises BadName, also for what is no text, as Python may give it."""
+    if not isinstance(text, str):
+        raise BadName(f"{text!r} does not name a version: write it as a text, such as 'credit:1'.")
     if ":" in text:
         model, _, number = text.partition(":")
         if not _NUMBER.fullmatch(number):

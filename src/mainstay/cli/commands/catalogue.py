@@ -133,6 +133,8 @@ def _state(version: Listed) -> str:
         return "deployed"
     if version.beside:
         return "beside"
+    if not version.evaluated:
+        return "not evaluated"
     return "passed" if version.passed else "failed a gate"
 
 

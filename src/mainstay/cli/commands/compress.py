@@ -89,7 +89,10 @@ def _draw(out: Console, done: CompressedVersion) -> None:
         ]
         table(out, ("", done.source, done.version), rows, title=f"{done.version}, on {loss.rows} rows")
         out.print(f"Loss: {number(loss.value)}, {number(loss.low)} to {number(loss.high)} ({loss.unit}).", markup=False)
-    tried = [(each.technique, "kept" if each.kept else "not kept", each.reason) for each in told.tried]
+    tried = [
+        (f"--{each.technique.replace('_', '-')}", "kept" if each.kept else "not kept", each.reason)
+        for each in told.tried
+    ]
     table(out, ("tried", "", "found"), tried, title="Tried")
     if done.gates:
         table(out, ("gate", "passed", "found"), [(g.text, g.passed, g.reason) for g in done.gates], title="Gates")

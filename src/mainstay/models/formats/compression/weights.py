@@ -76,6 +76,8 @@ def _stored(
     model = parsed(graph)
     _hoist(model.graph)
     if not _weights(model.graph, takers):
+        if any(node.op_type.startswith("TreeEnsemble") for node in model.graph.node):
+            raise NotApplicable("its numbers are those of trees, which --prune-trees makes smaller, and no weights")
         raise NotApplicable(f"it has no {', '.join(sorted(takers))} with {LEAST} constant weights or more")
     narrow(model)
     inner = model.graph
