@@ -51,6 +51,7 @@ LONGEST_TIMEOUT = 3600.0
 _FROM_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9_.\[\]:-]{1,253}")
+_COLLECTOR = re.compile(r"https?://[^/@\s]+(/[^?#\s]*)?\Z")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -159,6 +160,10 @@ class Serve(Struct, frozen=True):
     """Seconds that a request may take, unless it says less; then it is refused with 504."""
     orphaned_for: float = 60.0
     """Seconds that workers go on when the server was killed, for another to take the port over; 0: not at all."""
+    otlp: str | None = None
+    """URL of an OpenTelemetry collector that takes traces over HTTP, such as "http://127.0.0.1:4318"."""
+    trace_share: float = 1.0
+    """With `otlp`: share of the requests to trace, of those whose caller does not say; 0.01 is one in a hundred."""
 
 
 class Place(Struct, frozen=True):
@@ -326,6 +331,10 @@ def _problems_of_serve(serve: Serve) -> Iterator[str]:
         yield f"[serve] timeout = {serve.timeout} must be more than 0 seconds, and at most {LONGEST_TIMEOUT:g}."
     if not 0.0 <= serve.orphaned_for <= LONGEST_ORPHANED:
         yield f"[serve] orphaned_for = {serve.orphaned_for} must be from 0 to {LONGEST_ORPHANED:g} seconds (a day)."
+    if serve.otlp is not None and not _COLLECTOR.match(serve.otlp):
+        yield f'[serve] otlp = "{serve.otlp}" must be a URL such as "http://127.0.0.1:4318".'
+    if not 0 <= serve.trace_share <= 1:
+        yield f"[serve] trace_share = {serve.trace_share:g} must be a share between 0 and 1."
 
 
 def _problems_of_webhooks(webhooks: tuple[Webhook, ...]) -> Iterator[str]:

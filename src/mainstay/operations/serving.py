@@ -84,6 +84,8 @@ def serve(
         timeout=said.timeout,
         tls=_tls(folder, said, tls_cert, tls_key),
         orphaned_for=said.orphaned_for,
+        otlp=said.otlp,
+        trace_share=said.trace_share,
         human=human,
     )
     root = state_of(folder)

@@ -97,10 +97,17 @@ class Bounds:
 class _Caller:
     """A request that waits, or is being answered."""
 
-    __slots__ = ("cells", "deadline", "form", "future", "since", "weight")
+    __slots__ = ("began", "cells", "deadline", "form", "future", "since", "weight")
 
-    def __init__(self, cells: Cells, future: asyncio.Future[Answers], since: float, deadline: float | None) -> None:
-        self.cells, self.future, self.since, self.deadline = cells, future, since, deadline
+    def __init__(
+        self,
+        cells: Cells,
+        future: asyncio.Future[Answers],
+        since: float,
+        deadline: float | None,
+        began: Callable[[], None] | None,
+    ) -> None:
+        self.cells, self.future, self.since, self.deadline, self.began = cells, future, since, deadline, began
         self.form: Hashable = form(cells)
         self.weight = weight(cells)
 
@@ -143,12 +150,15 @@ class Batcher:
         """Whether anybody waits or is being answered."""
         return bool(self._queue or self._running)
 
-    async def answer(self, cells: Cells, deadline: float | None = None) -> Answers:
+    async def answer(
+        self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
+    ) -> Answers:
         """The answers to a caller's rows.
 
         Args:
             cells: his rows.
             deadline: on the event loop's clock, when he stops waiting.
+            began: called when his wait for the model is over.
 
         Raises:
             Busy: too many wait already.
@@ -162,7 +172,7 @@ class Batcher:
         if len(self._queue) >= self._bounds.queue:
             self._watch.left("rejected")
             raise Busy(len(self._queue), self._after())
-        caller = _Caller(cells, loop.create_future(), now, deadline)
+        caller = _Caller(cells, loop.create_future(), now, deadline, began)
         self._queue[caller] = None
         self._watch.waiting(1)
         timer = None if deadline is None else loop.call_at(deadline, self._give_up, caller)
@@ -215,6 +225,8 @@ class Batcher:
         for caller in chosen:
             self._forget(caller)
             self._watch.waited(now - caller.since)
+            if caller.began is not None:
+                caller.began()
         return chosen
 
     async def _serve(self, callers: Sequence[_Caller]) -> None:

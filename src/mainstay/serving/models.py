@@ -40,8 +40,11 @@ class Place(Protocol):
     def now(self, cells: Cells) -> Answers | None:
         """The answers, at once; None where that would keep the event loop too long."""
 
-    async def later(self, cells: Cells, deadline: float | None = None) -> Answers:
-        """The answers, computed elsewhere; `deadline` is on the event loop's clock.
+    async def later(
+        self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
+    ) -> Answers:
+        """The answers, computed elsewhere; `deadline` is on the event loop's clock, `began` called when the wait for
+        the model is over.
 
         Raises:
             Busy, Late: too many wait already, or the deadline has come.

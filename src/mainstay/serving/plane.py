@@ -23,6 +23,7 @@ from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import TIMEOUT, Caller, CallerGone, seconds_of, while_there
 from mainstay.serving.protocols.codec import AGAIN, CLOSE, Codec, Dialect, Given, Headers, Problem, Refusal, Reply
+from mainstay.serving.traces import Tracer
 
 T = TypeVar("T")
 
@@ -65,6 +66,8 @@ class Plane:
         self.log, self._max_body, self._timeout = log, max_body, timeout
         self._slots, self._pool = slots, pool
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
+        self.tracer: Tracer | None = None
+        """Set where requests are traced."""
 
     def target(self, loaded: Loaded, dialect: Dialect, codec: Codec) -> Target:
         """A version asked in a protocol, with its counters."""
@@ -97,27 +100,39 @@ class Plane:
             caller: who leaves the queue when he is gone; asked only where he has to wait.
         """
         begun, rows = perf_counter(), 0
-        loaded, codec = target.loaded, target.codec
+        loaded, codec, tracer = target.loaded, target.codec, self.tracer
+        trace = None if tracer is None else tracer.begin(given)
         try:
             long = len(body) > LONG_BODY
             read = await self._aside(codec.read, body, given) if long else codec.read(body, given)
             asked = read if isinstance(read, Asked) else await read
             rows = len(asked.cells)
+            if trace is not None:
+                trace.step("model")
             answers = loaded.place.now(asked.cells) if rows else loaded.nothing
             if answers is None:
                 budget.check(rows, loaded.signature, self._max_body)
                 deadline = self._deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
-                asking = loaded.place.later(asked.cells, deadline)
+                if trace is not None:
+                    trace.queue()
+                asking = loaded.place.later(asked.cells, deadline, None if trace is None else trace.asked)
                 answers = await (asking if caller is None else while_there(caller, asking))
+            if trace is not None:
+                trace.step("write")
             identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
             said = answers, asked, identity
             long = long or rows > MANY_ROWS
             written = await self._aside(codec.write, *said) if long else codec.write(*said)
             headers, reply = written if isinstance(written, tuple) else await written
         except Exception as error:  # noqa: BLE001 - every error has an answer
-            return self.refuse(target, error, rows=rows, seconds=perf_counter() - begun)
-        target.counted.answered(200, rows=rows, seconds=perf_counter() - begun)
-        return Reply(200, headers, reply)
+            answer = self.refuse(target, error, rows=rows, seconds=perf_counter() - begun)
+        else:
+            target.counted.answered(200, rows=rows, seconds=perf_counter() - begun)
+            answer = Reply(200, headers, reply)
+        if trace is not None and tracer is not None:
+            of, protocol = loaded.version, target.dialect.name
+            tracer.end(trace, model=loaded.model, version=of, protocol=protocol, status=answer.status, rows=rows)
+        return answer
 
     def refuse(self, target: Target, error: Exception, *, rows: int = 0, seconds: float = 0.0) -> Reply:
         """The answer to a prediction request that failed, counted; `seconds` since its body was whole."""

@@ -68,6 +68,10 @@ class Settings:
     """What the server shows itself with, to whoever asks over https; None: it speaks http."""
     orphaned_for: float = 60.0
     """Seconds that the workers go on where this process is killed: time for another to take the port over."""
+    otlp: str | None = None
+    """URL of a collector that takes traces."""
+    trace_share: float = 1.0
+    """Of requests that come without a trace of their caller's."""
     human: bool = False
     """Words rather than JSON lines in the log."""
 
@@ -181,7 +185,8 @@ class _Worker:
         self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
         self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
         self._command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
-        self._command += ["--timeout", str(settings.timeout)]
+        self._command += ["--timeout", str(settings.timeout), "--trace-share", str(settings.trace_share)]
+        self._command += [] if settings.otlp is None else ["--otlp", settings.otlp]
         if settings.tls is not None:
             self._command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
         self._command += ["--sockets", *map(str, self._sockets), "--max-body", str(settings.max_body)]

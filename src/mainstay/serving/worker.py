@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
@@ -33,6 +34,10 @@ from mainstay.serving.handover import Offer
 from mainstay.serving.logs import Log, logger, take_over
 from mainstay.serving.models import Queues
 from mainstay.serving.runs import works_in
+from mainstay.serving.traces import Tracer
+
+if TYPE_CHECKING:
+    from mainstay.serving.otlp import Exporter
 
 REBALANCED_AFTER = 1000
 """Answers after which a worker closes a connection, where there are other workers: whoever has the least to do takes it
@@ -92,6 +97,7 @@ async def work(given: argparse.Namespace) -> None:
         timeout=given.timeout,
         beside=spoken,
     )
+    exporter = None if given.otlp is None else _traced(app, given, slots, log)
     if given.workers > 1:
         app.close_one_in(REBALANCED_AFTER)
     server = InheritedServer(
@@ -122,6 +128,17 @@ async def work(given: argparse.Namespace) -> None:
     for task in (*beside, stopping):
         task.cancel()
     await app.desk.columnar.close()
+    if exporter is not None:
+        await asyncio.to_thread(exporter.close)
+
+
+def _traced(app: App, given: argparse.Namespace, slots: metrics.Slots, log: Log) -> Exporter:
+    """Has requests traced from now on."""
+    from mainstay.serving.otlp import Exporter  # noqa: PLC0415 - most servers trace nothing, and start sooner
+
+    exporter = Exporter(given.otlp, metrics.Spans(slots), log)
+    app.plane.tracer = Tracer(exporter.put, share=given.trace_share)
+    return exporter
 
 
 async def _drain(
@@ -177,6 +194,8 @@ def main() -> None:
     parser.add_argument("--max-batch-rows", type=int, required=True)
     parser.add_argument("--queue", type=int, required=True)
     parser.add_argument("--timeout", type=float, required=True)
+    parser.add_argument("--otlp", help="URL of a collector of traces")
+    parser.add_argument("--trace-share", type=float, default=1.0)
     parser.add_argument("--log", choices=("json", "human"), required=True)
     uvloop.run(work(parser.parse_args()))
 
