@@ -92,7 +92,7 @@ def test_tritons_client_reads_the_documents(server):
 
 def test_tritons_client_controls_models_and_asks_versions(tmp_path):
     """As its own example of model control does, with a key that may."""
-    with serving(tmp_path, ("double", double())) as running:
+    with serving(tmp_path, ("double", double()), options=("--grpc-port", "0")) as running:
         for shift in (0.0, 1.0):
             running.add("loan", loan(shift=shift), deploy=False)
         may = {"authorization": f"Bearer {keys.create(tmp_path, 'ops', verbs='predict,read,manage').key}"}
@@ -106,11 +106,23 @@ def test_tritons_client_controls_models_and_asks_versions(tmp_path):
         assert deploy(tmp_path, "loan:1", beside=True).servers == 1
         shares = {}
         for version in ("", "1", "2"):
-            reply = client.infer("loan", inputs(http, 1, binary=True), model_version=version, headers=may)
+            sent = dict(may)  # it writes its own into them
+            reply = client.infer("loan", inputs(http, 1, binary=True), model_version=version, headers=sent)
             shares[version] = reply.as_numpy("probabilities")[0, 1]
             assert reply.get_response()["model_version"] == (version or "2")
         assert shares[""] == shares["2"] != shares["1"]
         assert client.get_model_metadata("loan", headers=may)["versions"] == ["1", "2"]
+        with grpc.InferenceServerClient(running.grpc) as other:
+            for version, share in shares.items():
+                reply = other.infer("loan", grpc_inputs(grpc, 1), model_version=version, headers=may)
+                assert reply.get_response().model_version == (version or "2")
+                assert reply.as_numpy("probabilities")[0, 1] == pytest.approx(share, abs=1e-12)
+            with pytest.raises(utils.InferenceServerException, match="Deployed: 1, 2"):
+                other.infer("loan", grpc_inputs(grpc, 1), model_version="9", headers=may)
+            other.unload_model("loan", headers=may)
+            assert not other.is_model_ready("loan", headers=may)
+            other.load_model("loan", headers=may)
+            assert other.is_model_ready("loan", "2", headers=may)
         client.unload_model("loan", headers=may)
         assert not client.is_model_ready("loan", headers=may)
         with pytest.raises(utils.InferenceServerException, match="failed to load 'wrong'"):
