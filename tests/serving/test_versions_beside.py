@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import dialects
@@ -142,6 +143,34 @@ def test_an_alias_leads_elsewhere_at_once_without_a_deployment(server, client):
     path = "/v1/models/loan/labels/moving:predict"
     until(lambda: client.post(path, json=instances()).status_code == 200)
     assert asked(client, path)[0] == "loan:3"
+
+
+def test_no_caller_of_a_version_or_of_the_model_is_failed_by_a_change_of_places(tmp_path):
+    with serving(tmp_path, ("loan", loan()), options=("--workers", "2")) as server:
+        server.add("loan", loan(shift=1.0), deploy=False)
+        deploy(tmp_path, "loan:2", beside=True)
+        seen: dict[str, set[tuple[int, str]]] = {"/predict": set(), "/models/loan/versions/2/predict": set()}
+        over = threading.Event()
+
+        def ask(path: str) -> None:
+            with server.client() as client:
+                while not over.is_set():
+                    reply = client.post(path, json=ROW)
+                    seen[path].add((reply.status_code, reply.json().get("model", "")))
+
+        callers = [threading.Thread(target=ask, args=(path,)) for path in seen for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        try:
+            deploy(tmp_path, "loan:2")  # from beside to the traffic
+            deploy(tmp_path, "loan:1", beside=True)
+            undeploy(tmp_path, "loan:1")
+        finally:
+            over.set()
+            for caller in callers:
+                caller.join()
+        assert seen["/models/loan/versions/2/predict"] == {(200, "loan:2")}
+        assert seen["/predict"] <= {(200, "loan:1"), (200, "loan:2")}
 
 
 def test_versions_come_go_and_change_places_and_the_others_never_notice(tmp_path):
