@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
+        self._unwritten: list[bytes] = []
         self._decoder = Decoder()
         self._streams: dict[int, Stream] = {}
         self.out = Outgoing(self.write, self._closed)
@@ -118,9 +119,19 @@ class Connection(asyncio.Protocol):
     # What the server says.
 
     def write(self, data: bytes) -> None:
-        """Writes frames; to a client that is gone, or was told goodbye, nothing."""
-        if data and self._transport is not None and not self._closing:
-            self._transport.write(data)
+        """Writes frames; to a client that is gone, or was told goodbye, nothing.
+
+        What is written in one turn of the event loop goes out together: many calls share a connection.
+        """
+        if data and not self._closing:
+            self._unwritten.append(data)
+            if len(self._unwritten) == 1:
+                asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._unwritten and self._transport is not None:
+            self._transport.write(b"".join(self._unwritten))
+        self._unwritten.clear()
 
     def end(self, stream: Stream, code: int) -> None:
         """Ends a stream without an answer."""
@@ -146,6 +157,7 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
+        self._flush()
         self._closing = True
         if self._transport is not None:
             self._transport.close()
