@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import signal
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import dialects
 import pytest
+from certificates import pair
 from live import serving, until
 from serving_models import slow_line
 from subjects import ROW, double, loan
@@ -359,6 +361,20 @@ def test_a_worker_that_ends_costs_no_call_that_comes_later(tmp_path):
             for caller in callers:
                 caller.join()
         assert failed == []
+
+
+def test_tls_is_spoken_where_there_is_a_certificate(tmp_path):
+    files = pair(tmp_path)
+    options = (*GRPC, "--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    trust = ssl.create_default_context(cafile=files.authority)
+    with serving(tmp_path, ("double", double()), options=options, verify=trust) as server:
+        asked = request("double", [EIGHT], raw=True)
+        with calling(server.grpc, files.authority.read_bytes()) as client:
+            assert answers(client.infer(asked))["prediction"] == [6.0]
+        with calling(server.grpc) as plain:
+            assert refused(lambda: plain.infer(asked))[0] == CODE.UNAVAILABLE
+        with calling(server.grpc, pair(tmp_path, "other").authority.read_bytes()) as wary:
+            assert refused(lambda: wary.infer(asked))[0] == CODE.UNAVAILABLE
 
 
 def test_every_call_but_health_is_refused_without_a_key(tmp_path):

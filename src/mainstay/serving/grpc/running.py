@@ -10,7 +10,7 @@ from pathlib import Path
 from mainstay.serving.app import App
 from mainstay.serving.grpc.dialect import Grpc
 from mainstay.serving.grpc.messages import Messages
-from mainstay.serving.grpc.port import Port
+from mainstay.serving.grpc.port import INTRODUCED_WITHIN, Port
 from mainstay.serving.grpc.service import Service
 
 NO_FILES_PAUSE = 0.5
@@ -73,8 +73,11 @@ class Running:
 
     async def _connect(self, accepted: socket.socket) -> None:
         assert self._port is not None
+        within = None if self._secured is None else INTRODUCED_WITHIN
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._port.protocol, accepted, ssl=self._secured)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._port.protocol, accepted, ssl=self._secured, ssl_handshake_timeout=within
+            )
         except (OSError, ssl.SSLError):
             accepted.close()  # it was gone before it was there, or speaks no TLS
 
