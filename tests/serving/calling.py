@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import dialects
 import grpc
 import numpy as np
 
@@ -116,6 +118,19 @@ def answers(reply) -> dict[str, list[Any]]:
         else:
             found[output.name] = np.frombuffer(reply.raw_output_contents[at], DTYPES[output.datatype]).tolist()
     return found
+
+
+def rows_asked(client: Client, model: str, rows: dialects.Rows, *, raw: bool) -> tuple[list[Any], list[list[float]]]:
+    """The predictions and the probabilities of rows by name."""
+    inputs = dialects.v2(rows)["inputs"]
+    for each in inputs:
+        if not any(isinstance(value, str | bool) for value in each["data"]):  # a number that is missing is none here
+            each |= {"datatype": "FP64", "data": [math.nan if value is None else value for value in each["data"]]}
+    found = answers(client.infer(request(model, inputs, raw=raw)))
+    predictions = [each.decode() if isinstance(each, bytes) else each for each in found["prediction"]]
+    width = len(found["probabilities"]) // len(rows)
+    shares = found["probabilities"]
+    return predictions, [shares[at : at + width] for at in range(0, len(shares), width)]
 
 
 def texts(raw: bytes) -> list[bytes]:

@@ -97,12 +97,16 @@ def of_skops() -> Native:
 @pytest.fixture(scope="module")
 def server(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("differential")
-    with serving(folder, *((name, each.draft) for name, each in models.items())) as running:
+    drafts = [(name, each.draft) for name, each in models.items()]
+    with serving(folder, *drafts, options=("--grpc-port", "0")) as running:
         yield running
 
 
 def check(model: Native, reply, shares: np.ndarray) -> None:
-    predictions, told = dialects.said(reply, model.labels)
+    compare(model, *dialects.said(reply, model.labels), shares)
+
+
+def compare(model: Native, predictions, told, shares: np.ndarray) -> None:
     assert [str(each) for each in predictions] == [model.labels[index] for index in shares.argmax(axis=1)]
     if told is not None:
         np.testing.assert_allclose(told, shares, rtol=0, atol=1e-6)
@@ -116,6 +120,27 @@ def test_each_protocol_gives_the_native_models_answers(models, server, name, how
         for number in NUMBERS:
             rows, shares = model.some(number, number)
             check(model, dialects.post(client, how, name, dialects.shuffled(rows)), shares)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_grpc_gives_the_native_models_answers_alone_and_in_a_crowd(models, server, name, raw):
+    pytest.importorskip("grpc")  # a library of the tests alone
+    from calling import calling, rows_asked
+
+    model = models[name]
+
+    def ask(number: int) -> None:
+        rows, shares = model.some((1, 7, 2, 30)[number % 4], number)
+        compare(model, *rows_asked(client, name, dialects.shuffled(rows), raw=raw), shares)
+
+    with calling(server.grpc) as client:
+        for number in NUMBERS:
+            rows, shares = model.some(number, number)
+            compare(model, *rows_asked(client, name, dialects.shuffled(rows), raw=raw), shares)
+        with ThreadPoolExecutor(CALLERS) as pool:
+            for done in [pool.submit(ask, number) for number in range(60)]:
+                done.result()
 
 
 @pytest.mark.parametrize("name", FORMATS)
