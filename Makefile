@@ -6,6 +6,8 @@
 # make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
 # make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
+# make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
+# make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
 # make docs    writes docs/reference from the code
 # make lock    resolves requirements.lock again from pyproject.toml
@@ -31,7 +33,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-formats lint bench bench-registry fuzz storm docs lock clean
+.PHONY: swap crowd help setup demo test test-formats lint bench bench-registry fuzz storm docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -98,6 +100,14 @@ bench: setup
 
 bench-registry: setup
 	@$(BIN)/python benchmarks/registry.py $(ARGS)
+
+swap: export MAINSTAY_TEST_REQUESTS ?= 500000
+swap: setup
+	@$(BIN)/python -m pytest -s --timeout 3600 tests/serving/test_swaps.py $(ARGS)
+
+crowd: export MAINSTAY_TEST_CROWD ?= 10000
+crowd: setup
+	@$(BIN)/python -m pytest -s --timeout 600 tests/serving/test_crowds.py $(ARGS)
 
 storm: export MAINSTAY_TEST_KILLS ?= 1000
 storm: setup

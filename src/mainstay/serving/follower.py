@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mainstay.errors import MainstayError
 from mainstay.serving.logs import Log, place_of
+from mainstay.serving.memory import give_back
 from mainstay.serving.models import Loaded, Queues, load
 from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledge, mark, read_table
 
@@ -133,12 +134,14 @@ class Follower:
         before = {*self.serving.values(), *self.beside.values()}
         self.edition += renamed or (serving, beside) != (self.serving, self.beside)
         self.serving, self.beside = serving, beside
-        for loaded in before - {*serving.values(), *beside.values()}:
-            task = asyncio.create_task(_let_go(loaded))
+        if gone := list(before - {*serving.values(), *beside.values()}):
+            task = asyncio.create_task(_let_go(gone))
             self._letting_go.add(task)
             task.add_done_callback(self._letting_go.discard)
 
 
-async def _let_go(loaded: Loaded) -> None:
+async def _let_go(versions: list[Loaded]) -> None:
     await asyncio.sleep(LET_GO_AFTER)
-    await loaded.place.close()
+    while versions:
+        await versions.pop().place.close()  # the last reference but those of requests that are still under way
+    await asyncio.get_running_loop().run_in_executor(None, give_back)

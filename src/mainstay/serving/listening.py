@@ -22,6 +22,8 @@ from mainstay.serving.ports import CannotListen, PortTaken
 
 BACKLOG = 16_384
 """Connections that may wait to be accepted; the system has a bound of its own (on Linux, net.core.somaxconn)."""
+UNREAD_FOR = 60_000
+"""Milliseconds after which a connection is cut whose client takes nothing of what it is sent."""
 FIRST_PASSED = 3
 """File descriptor of the first socket that systemd passes, as sd_listen_fds(3) says."""
 EMPTY_WITHIN = 1.0
@@ -86,7 +88,7 @@ def opened(host: str, port: int) -> Listening:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier server may linger
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        _set_up(made)
         made.bind(where)
         made.listen(BACKLOG)
         made.setblocking(False)
@@ -118,8 +120,15 @@ def passed(environment: MutableMapping[str, str]) -> Listening | None:
     if given.family not in (socket.AF_INET, socket.AF_INET6) or given.type != socket.SOCK_STREAM:
         given.detach()
         raise CannotListen("systemd passes a socket that is none of TCP: write ListenStream=HOST:PORT in its unit.")
-    given.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _set_up(given)
     return Listening(given, own=False)
+
+
+def _set_up(listening: socket.socket) -> None:
+    """What connections inherit from the socket that they are accepted from."""
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_FOR)
 
 
 def same_place(listening: socket.socket, host: str, port: int) -> bool:

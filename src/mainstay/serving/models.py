@@ -86,18 +86,22 @@ class Inside:
 
     def __init__(self, model: Model, pool: Executor, *, inline_rows: int, queue: Callable[[Run], Batcher]) -> None:
         """`inline_rows` is how many rows at most are computed in the event loop; `queue` is for what takes longer."""
-        self._answer = model.answer
-        self._pool, self._inline_rows = pool, inline_rows
-        self.later = queue(self._in_thread).answer
+        self._answer, self._inline_rows = model.answer, inline_rows
+        # The queue knows nothing of this object: a circle would keep the model until Python looks for circles.
+        self.later = queue(_in_thread(model.answer, pool)).answer
 
     def now(self, cells: Cells) -> Answers | None:
         return self._answer(cells) if len(cells) <= self._inline_rows else None
 
-    async def _in_thread(self, cells: Cells) -> Answers:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, cells)
-
     async def close(self) -> None:
         """Nothing to let go of: the model's memory goes with its last reference."""
+
+
+def _in_thread(answer: Callable[[Cells], Answers], pool: Executor) -> Run:
+    async def run(cells: Cells) -> Answers:
+        return await asyncio.get_running_loop().run_in_executor(pool, answer, cells)
+
+    return run
 
 
 class Beside:
