@@ -16,6 +16,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, InputError
 from mainstay.models.tensors import Tensor
 from mainstay.serving.batching import LATEST, Batcher, Bounds, Busy, Late
+from mainstay.serving.company import ALONE, Timed, most_rows
 from mainstay.serving.joining import agree, by_row, form, joined, parted, weight
 
 
@@ -71,7 +72,7 @@ class Model:
 
 def together(model: Model, *, joins: bool = True, rows: int = 8, queue: int = 100) -> tuple[Batcher, Watched]:
     watched = Watched()
-    return Batcher(model, Bounds(rows=rows, queue=queue), joins=joins, lanes=2, watch=watched), watched
+    return Batcher(model, Bounds(rows=rows if joins else 1, queue=queue), lanes=2, watch=watched), watched
 
 
 def ask(batcher: Batcher, *values: float, timeout: float | None = None) -> asyncio.Task[Answers]:
@@ -146,7 +147,7 @@ def test_a_batch_that_was_too_large_is_followed_by_smaller_ones_that_grow_again(
                 raise MemoryError
             return Answers(values=cells.numbers[:, 0])
 
-        batcher = Batcher(run, Bounds(rows=16), joins=True, watch=watched)
+        batcher = Batcher(run, Bounds(rows=16), watch=watched)
         for _ in range(15):
             await asyncio.gather(*[ask(batcher, 1.0) for _ in range(17)])
         # One alone, sixteen that were too many, their halves; from then on eight, and after ten batches more.
@@ -168,7 +169,7 @@ def test_a_lost_host_is_not_asked_again_for_each_of_a_batch():
             await asyncio.sleep(1.0)
             raise Gone
 
-        batcher = Batcher(run, Bounds(), joins=True, lost=(Gone,))
+        batcher = Batcher(run, Bounds(), lost=(Gone,))
         answers = await asyncio.gather(*[ask(batcher, 1.0) for _ in range(6)], return_exceptions=True)
         assert [type(each) for each in answers] == [Gone] * 6
         assert runs == [1, 5]
@@ -360,7 +361,7 @@ def test_requests_of_other_sizes_are_not_asked_together():
             await asyncio.sleep(1.0)
             return Answers(outputs={"sum": cells.tensors["t"].sum(axis=1)})
 
-        batcher = Batcher(run, Bounds(), joins=True)
+        batcher = Batcher(run, Bounds())
         asked = [batcher.answer(tensors(t=np.full((1, size), size))) for size in (3, 2, 3, 2, 3)]
         answers = await asyncio.gather(*asked)
         assert [each.outputs["sum"].tolist() for each in answers] == [[9.0], [4.0], [9.0], [4.0], [9.0]]
@@ -391,3 +392,16 @@ def test_batched_and_unbatched_answers_agree_within_a_millionth():
     labels = [Answers(labels=np.array([0])), Answers(labels=np.array([1]))]
     assert agree(Answers(labels=np.array([0, 1])), labels)
     assert not agree(Answers(labels=np.array([1, 1])), labels)
+
+
+def timed(seconds: float, *values: float) -> Timed:
+    return Timed(Answers(values=np.array(values)), seconds)
+
+
+def test_rows_are_joined_where_that_is_faster_and_changes_no_answer_and_no_more_than_a_second_of_them():
+    apart = [timed(0.02, 1.0), timed(0.02, 2.0)]
+    assert most_rows(apart, [timed(0.05, 1.0, 2.0), timed(0.025, 1.0, 2.0)]) == 80
+    assert most_rows(apart, [timed(0.035, 1.0, 2.0)]) == ALONE
+    assert most_rows(apart, [timed(0.025, 1.0, 2.0), timed(0.025, 1.0, 2.1)]) == ALONE
+    very_slow = [timed(20.0, 1.0), timed(20.0, 2.0)]
+    assert most_rows(very_slow, [timed(21.0, 1.0, 2.0)]) == 2

@@ -299,6 +299,8 @@ def test_who_hangs_up_leaves_the_queue(server, client, callers):
         until(lambda: metric(client, "mainstay_requests_in_flight") == 1)
     assert first.result().status_code == 200
     assert metric(client, LEFT, reason="cancelled") == gone + 5
+    assert metric(client, "mainstay_requests_total", protocol="plain", code="499") == 5
+    assert '"kind":"fault"' not in server.log.read_text()
     assert metric(client, "mainstay_batch_rows_count") == ran + 1
 
 

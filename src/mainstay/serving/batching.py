@@ -120,7 +120,6 @@ class Batcher:
         run: Run,
         bounds: Bounds,
         *,
-        joins: bool,
         lanes: int = 1,
         watch: Watch | None = None,
         lost: tuple[type[Exception], ...] = (),
@@ -130,14 +129,13 @@ class Batcher:
         Args:
             run: asks the model.
             bounds: of the queue and of a batch.
-            joins: whether the model may be asked several requests together, and gains from it.
             lanes: how many runs of it there may be at once, where requests are not joined.
             watch: is told what happens.
             lost: errors that are no row's fault, so that nobody is asked again after one.
         """
         self._run, self._bounds, self._lost = run, bounds, lost
         self._watch: Watch = watch or Unwatched()
-        self._joins = joins and bounds.rows > 1
+        self._joins = bounds.rows > 1
         self._lanes = self._free = 1 if self._joins else lanes
         self._queue: dict[_Caller, None] = {}
         self._running: set[asyncio.Task[None]] = set()

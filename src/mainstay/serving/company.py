@@ -1,4 +1,4 @@
-"""Whether a model may be asked several requests together, and gains from it: measured on golden rows at its loading."""
+"""How many requests a model may be asked together, and gains from it: measured on golden rows when it is loaded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ LONGEST_SAMPLE = 1.0
 """Seconds after which no more rows are asked one by one: of a slow model, two must do."""
 WORTH = 0.75
 """Of the time that rows take one by one, what they may take together for joining to be a gain."""
+LONGEST_RUN = 1.0
+"""Seconds that a batch may take, if more rows take more time in proportion: who comes next waits for it."""
+ALONE = 1
+"""Rows of a batch of a model that is asked each request alone."""
 
 
 class Timed(NamedTuple):
@@ -42,8 +46,8 @@ def enough(apart: Sequence[Timed]) -> bool:
     return len(apart) == SAMPLE or (len(apart) > 1 and sum(each.seconds for each in apart) > LONGEST_SAMPLE)
 
 
-def gains(apart: Sequence[Timed], together: Sequence[Timed]) -> bool:
-    """Whether requests are to be joined.
+def most_rows(apart: Sequence[Timed], together: Sequence[Timed]) -> int:
+    """How many rows of several requests may be asked at once.
 
     Args:
         apart: rows, each asked alone.
@@ -51,10 +55,12 @@ def gains(apart: Sequence[Timed], together: Sequence[Timed]) -> bool:
     """
     same = all(agree(each.answers, [alone.answers for alone in apart]) for each in together)
     fastest = min(each.seconds for each in together)
-    return same and fastest <= WORTH * sum(each.seconds for each in apart)
+    if not same or fastest > WORTH * sum(each.seconds for each in apart):
+        return ALONE
+    return max(len(apart), int(len(apart) * LONGEST_RUN / max(fastest, 1e-9)))
 
 
-def gains_here(answer: Callable[[Cells], Answers], cells: Cells) -> bool:
+def most_rows_here(answer: Callable[[Cells], Answers], cells: Cells) -> int:
     """The same of a model in this process; `cells` are its sample."""
 
     def timed(part: Cells) -> Timed:
@@ -67,11 +73,11 @@ def gains_here(answer: Callable[[Cells], Answers], cells: Cells) -> bool:
     try:
         together = [timed(cells.rows(slice(0, len(apart)))) for _ in range(2)]
     except Exception:  # noqa: BLE001 - whatever it raises: it takes one row, and not several
-        return False
-    return gains(apart, together)
+        return ALONE
+    return most_rows(apart, together)
 
 
-async def gains_there(answer: Callable[[Cells], Awaitable[Answers]], cells: Cells) -> bool:
+async def most_rows_there(answer: Callable[[Cells], Awaitable[Answers]], cells: Cells) -> int:
     """The same of a model in a host process: its way there and back is a part of what joining saves.
 
     Raises:
@@ -88,5 +94,5 @@ async def gains_there(answer: Callable[[Cells], Awaitable[Answers]], cells: Cell
     try:
         together = [await timed(cells.rows(slice(0, len(apart)))) for _ in range(2)]
     except (InputError, ModelFailed):
-        return False
-    return gains(apart, together)
+        return ALONE
+    return most_rows(apart, together)

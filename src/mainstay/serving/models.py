@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from mainstay.models.tensors import empty
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.batching import Batcher, Bounds, Run, Unwatched, Watch
 from mainstay.serving.bodies import Bodies
-from mainstay.serving.company import gains_here, gains_there, sample
+from mainstay.serving.company import ALONE, most_rows_here, most_rows_there, sample
 from mainstay.serving.host_client import HostClient, HostGone
 from mainstay.serving.replies import Replies
 from mainstay.serving.routing import Placed
@@ -134,24 +134,24 @@ async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | Non
     name, queues = placed.version.rpartition(":")[0], queues or Queues()
     read = asyncio.get_running_loop().run_in_executor
 
-    def queue(run: Run, *, joins: bool, lanes: int = 1) -> Batcher:
-        watch = queues.watch(name, placed.version)
-        return Batcher(run, queues.bounds, joins=joins, lanes=lanes, watch=watch, lost=(HostGone,))
+    def queue(run: Run, *, most: int, lanes: int = 1) -> Batcher:
+        bounds = replace(queues.bounds, rows=min(most, queues.bounds.rows))
+        return Batcher(run, bounds, lanes=lanes, watch=queues.watch(name, placed.version), lost=(HostGone,))
 
     signature, golden, decision = await read(None, _documents, package)
     bodies = Bodies(signature)
     place: Place
     if placed.socket is None:
-        model, rows, joins = await read(None, _inside, package)
-        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, joins=joins, lanes=APART))
+        model, rows, most = await read(None, _inside, package)
+        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, most=most, lanes=APART))
     else:
         client = HostClient(placed.socket, version=placed.version)
         try:
-            joins = await _beside(client, signature, golden, bodies.reader)
+            most = await _beside(client, signature, golden, bodies.reader)
         except BaseException:
             await client.close()
             raise
-        place = Beside(client, queue(client.answer, joins=joins))
+        place = Beside(client, queue(client.answer, most=most))
     return Loaded(
         model=name,
         version=placed.version,
@@ -179,27 +179,27 @@ def _documents(package: Package) -> tuple[Signature, Golden, Decision | None]:
     return package.signature, package.golden, package.spec.decision
 
 
-def _inside(package: Package) -> tuple[Model, int, bool]:
-    """A checked model, how many rows of it are computed at once, and whether others are to be joined."""
+def _inside(package: Package) -> tuple[Model, int, int]:
+    """A checked model; how many rows are computed in the event loop; how many of several requests at once beside it."""
     model = Model.load(package)
     model.check_golden()
     golden = package.golden
     if not golden.rows:
-        return model, 0, False
+        return model, 0, ALONE
     cells = model.read.rows(golden.rows)
     one = _fastest(model, cells.rows(slice(0, 1)))
     rows = inline_rows(one, _fastest(model, cells), len(cells))
     several = None if rows else sample(model.signature, golden, model.read)
-    return model, rows, several is not None and gains_here(model.answer, several)
+    return model, rows, ALONE if several is None else most_rows_here(model.answer, several)
 
 
-async def _beside(client: HostClient, signature: Signature, golden: Golden, read: Reader) -> bool:
-    """Checks a model in a host process; whether requests to it are to be joined."""
+async def _beside(client: HostClient, signature: Signature, golden: Golden, read: Reader) -> int:
+    """Checks a model in a host process; how many rows it may be asked at once."""
     if not golden.rows:
-        return False
+        return ALONE
     golden.check(await client.answer(read.rows(golden.rows)))
     several = sample(signature, golden, read)
-    return several is not None and await gains_there(client.answer, several)
+    return ALONE if several is None else await most_rows_there(client.answer, several)
 
 
 def inline_rows(one: float, several: float, rows: int) -> int:
