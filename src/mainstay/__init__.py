@@ -71,12 +71,12 @@ def register(
         name: of the model: a-z, 0-9, "_" and "-".
         X: the table that it was fitted on, n rows: DataFrame, array, or series of texts; of a model that takes
             tensors, an array of all rows, or arrays by the names of its inputs.
-        X_test: rows that it was not fitted on.
-        y_test: their true labels or values. Without them nothing can be evaluated, and the version may not be
-            deployed but by an override.
+        X_test: rows that it was not fitted on; those that stand in X too are left out of the evaluation.
+        y_test: their true labels or values, in the same order. Without them nothing can be evaluated, and the version
+            may not be deployed but by an override.
         target: name of what is predicted; by default that of `y_test`, where it has one.
         labels: the classes in the order of the model's outputs, where the model has none of its own.
-        columns: names of the inputs, where neither the model nor X has any.
+        columns: names of the inputs, where neither the model nor X has any; else the same.
         shapes: of one row, by input: a text in place of a size lets it differ from request to request.
         images: by input, how a PNG or JPEG that is sent becomes its numbers.
         logits: whether what the model gives for its classes are logits, not probabilities.

@@ -129,6 +129,9 @@ class Model:
                 return self.read.columns({self.signature.tensors[0].name: data})
             return self.read.matrix([data.tolist()] if data.ndim == 1 else data.tolist())
         if hasattr(data, "columns") and hasattr(data, "to_dict"):
+            if not data.columns.is_unique:
+                twice = data.columns[data.columns.duplicated()][0]
+                raise InputError(f"The column {twice!r} stands more than once in these rows: send it once.")
             return self.read.columns({name: data[name].tolist() for name in data.columns})
         if isinstance(data, Mapping):
             if alone := [name for name, values in data.items() if not hasattr(values, "__len__")]:

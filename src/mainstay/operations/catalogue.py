@@ -67,6 +67,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     lineage: dict[str, Any]
     files: list[tuple[str, int, str]]
     """Name, size in bytes, SHA-256."""
+    notes: list[str]
+    """What whoever registered it was told: rows that were left out, why it is not ONNX."""
 
 
 class MetricPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +150,7 @@ def shown(folder: Path, ref: str) -> Shown:
         gates=version.summary.get("gates", []),
         lineage=lineage,
         files=[(name, entry.size, entry.sha256) for name, entry in package.manifest.files.items()],
+        notes=version.summary.get("notes", []),
     )
 
 

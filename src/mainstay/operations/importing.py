@@ -24,11 +24,11 @@ from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, plain, record
 from mainstay.operations.registering import constant_answers, truth_of
 from mainstay.operations.registries import opened
+from mainstay.operations.seen_rows import LEAST
 from mainstay.operations.split_rules import Origin, files_in, left_of, rules_in
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
-from mainstay.operations.unseen import LEAST
 from mainstay.registry.refs import model_name
 from mainstay.registry.store import Registry
 from mainstay.serving.uv import resolve

@@ -110,6 +110,8 @@ def _summary(verdict: Verdict) -> dict[str, Any]:
         "format": verdict.built.format,
         "gates": msgspec.to_builtins(list(verdict.gates)),
     }
+    if verdict.notes:
+        summary["notes"] = list(verdict.notes)
     if verdict.evaluation is not None:
         summary["primary"] = PRIMARY[verdict.evaluation.task]
         summary["metrics"] = plain(verdict.evaluation.metrics)

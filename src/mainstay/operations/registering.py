@@ -15,6 +15,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.formats.foreign.protocol import Imported, Told
 from mainstay.models.formats.frames import retaken, take
 from mainstay.models.formats.objects import Given, check_truth
+from mainstay.models.formats.own_rows import check_pairs
 from mainstay.models.importing import called, check_apart, draft_of_file
 from mainstay.models.package import Decision
 from mainstay.models.registering import draft_of
@@ -26,6 +27,7 @@ from mainstay.operations.lineage import lineage_of
 from mainstay.operations.loading import loaded
 from mainstay.operations.recording import Verdict, page_of, record
 from mainstay.operations.registries import opened
+from mainstay.operations.seen_rows import Judged, judged_by
 from mainstay.operations.telling import subscribe
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.records import Version
@@ -59,10 +61,12 @@ def register(
 ) -> Version:
     """As `mainstay.register` says."""
     model_name(name)
+    _check_words(gates=gates, slices=slices, columns=columns, labels=labels, trusted=trusted)
     if (X_test is None) != (y_test is None):
         raise MainstayError("X_test and y_test belong together: give both, or neither.")
     if y_test is None and (gates or slices):
         raise MainstayError("gates and slices are measured on test rows: give X_test and y_test too.")
+    check_pairs(X_test, y_test)
     conditions = [parse(text) for text in gates]
     trusted = (*trusted_types(folder), *trusted)
     named_target = str(target or getattr(y_test, "name", None) or "prediction")
@@ -84,10 +88,19 @@ def register(
     built = made.built
     served = loaded(folder, built.draft.package(), types=trusted)
     conditions = [parse(text, served.signature.judged) for text in gates]
-    evaluation = None
+    if positive is not None:
+        _check_positive(served, positive)
+    evaluation, left = None, ""
     if y_test is not None:
-        evaluation = _evaluated(
-            served, X=X, X_test=X_test, y_test=y_test, slices=slices, gates=conditions, positive=positive
+        evaluation, left = _evaluated(
+            served,
+            X=X,
+            X_test=X_test,
+            y_test=y_test,
+            columns=columns,
+            slices=slices,
+            gates=conditions,
+            positive=positive,
         )
     with opened(folder) as registry:
         subscribe(folder, registry)
@@ -96,7 +109,11 @@ def register(
             built=built,
             evaluation=evaluation,
             gates=[] if evaluation is None else decide(conditions, evaluation, champion=_champion(registry, name)),
-            notes=[*made.notes, *([f"Served as {built.format}: {built.reason}"] if built.reason else [])],
+            notes=[
+                *made.notes,
+                *([f"Served as {built.format}: {built.reason}"] if built.reason else []),
+                *([left] if left else []),
+            ],
         )
         origin = lineage_of(folder, command="mainstay.register")
         page = page_of(name, verdict, origin)
@@ -138,12 +155,32 @@ def _decision(model: Any, named: Sequence[Label], threshold: float | None, posit
     """The decision that is kept in the package: none where no threshold was given, and the model decides itself."""
     if threshold is None:
         return None
-    if not 0 < threshold < 1:
+    if not isinstance(threshold, int | float | np.number) or not 0 < threshold < 1:
         raise MainstayError(f"threshold = {threshold!r} is no probability: give a number between 0 and 1.")
     labels = list(named) or list(getattr(getattr(model, "best_estimator_", model), "classes_", ()))
     if len(labels) != 2:
         raise MainstayError("A threshold belongs to a classifier of two classes, which this model is not.")
     return Decision(positive=_index(labels, positive), threshold=threshold)
+
+
+def _check_words(**lists: Sequence[Any]) -> None:
+    """A text is a sequence of letters, and meant as none here."""
+    for name, given in lists.items():
+        if isinstance(given, str):
+            raise MainstayError(f"{name} is one text, {given!r}: give a list of them, such as {name}=[{given!r}].")
+
+
+def _check_positive(model: Model, positive: Any) -> None:
+    """Of two classes, one can be named as the one to find, and no other than the model itself finds."""
+    labels, decision = model.signature.labels, model.spec.decision
+    if len(labels) != 2:
+        raise MainstayError("positive belongs to a classifier of two classes, which this model is not: leave it out.")
+    found = _index(labels, positive)
+    if decision is not None and found != decision.positive:
+        raise MainstayError(
+            f"positive = {positive!r}, but the model's own threshold is for {labels[decision.positive]!r}: leave "
+            "positive out, or give that."
+        )
 
 
 def _index(labels: Sequence[Any], positive: Any) -> int:
@@ -155,32 +192,45 @@ def _index(labels: Sequence[Any], positive: Any) -> int:
 
 
 def _evaluated(
-    model: Model, *, X: Any, X_test: Any, y_test: Any, slices: Sequence[str], gates: Sequence[Gate], positive: Any
-) -> Evaluation:
+    model: Model,
+    *,
+    X: Any,
+    X_test: Any,
+    y_test: Any,
+    columns: Sequence[str],
+    slices: Sequence[str],
+    gates: Sequence[Gate],
+    positive: Any,
+) -> tuple[Evaluation, str]:
+    """The evaluation on the test rows that the model was not fitted on, and what is to be told of the others."""
     signature = model.signature
     if signature.tensors or X is None or isinstance(X, Mapping):
         if slices or named(gates):
             raise MainstayError("Slices are columns of a table, and this model takes none: leave slices out.")
         frame, cells = None, model.cells(X_test)
+        fitted = None if X is None else model.cells(X)
     else:
-        frame = retaken(X_test, take(X)).reset_index(drop=True)
-        cells = model.cells(frame)
+        taken = take(X, columns)
+        frame = retaken(X_test, taken).reset_index(drop=True)
+        cells, fitted = model.cells(frame), model.cells(taken.frame)
     check_truth(y_test, len(cells), signature.labels)
-    truth = truth_of(signature, y_test)
+    judged = Judged(np.arange(len(cells))) if fitted is None else judged_by(fitted, cells)
+    cells, truth = cells.rows(judged.rows), truth_of(signature, y_test)[judged.rows]
+    frame = None if frame is None else frame.iloc[judged.rows]
     decision = model.spec.decision
     if signature.task == "binary" and decision is None:
         decision = Decision(positive=_index(signature.labels, positive), threshold=0.5)
     kept = named(gates)
-    columns = sorted({*slices, *kept})
-    if unknown := [column for column in columns if frame is None or column not in frame.columns]:
+    wanted = sorted({*slices, *kept})
+    if unknown := [column for column in wanted if frame is None or column not in frame.columns]:
         raise MainstayError(f"slices names {unknown[0]!r}, which is no column of X_test.")
-    by_column = {} if frame is None else {column: frame[column].tolist() for column in columns}
+    by_column = {} if frame is None else {column: frame[column].tolist() for column in wanted}
 
     def scored(answers: Answers) -> Evaluation:
         return evaluate(answers, truth, signature, slices=by_column, keep=kept, decision=decision)
 
     evaluation = scored(model.answer(cells))
-    return msgspec.structs.replace(evaluation, baseline=scored(constant_answers(signature, truth)))
+    return msgspec.structs.replace(evaluation, baseline=scored(constant_answers(signature, truth))), judged.note
 
 
 def truth_of(signature: Signature, y_test: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.formats.objects import check_truth
+from mainstay.models.formats.own_rows import check_pairs
 from mainstay.models.package import Decision, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Signature
@@ -24,6 +25,7 @@ from mainstay.operations.champions import Registered, champion
 from mainstay.operations.contenders import asked
 from mainstay.operations.preparing import Positions, prepare
 from mainstay.operations.registering import constant_answers, truth_of
+from mainstay.operations.seen_rows import LEAST
 from mainstay.operations.split_rules import halving, left_of, origin_of, rules_of, unseen_by
 from mainstay.operations.tables import slice_values, table_of, truth_for
 from mainstay.operations.watching import Watcher
@@ -36,9 +38,6 @@ from mainstay.training.metrics import Scored, scored
 from mainstay.training.splitting import SplitRule, halved, row_keys
 from mainstay.training.table import Table
 from mainstay.training.values import cells_of, target_of
-
-LEAST = 20
-"""Fewer rows than this say nothing of a model."""
 
 Defend = Callable[[Registry, Model, Evaluation, Evaluation], Champion | None]
 """The deployed version beside a new model: registry, the new model, then the evaluations of the version that it was
@@ -204,6 +203,7 @@ def of_arrays(told: Told, rows: Any, truth: Any) -> Unseen:
     Raises:
         InputError, GateError, CheckFailed; MainstayError: another number of answers, or ones that it does not know.
     """
+    check_pairs(rows, truth)
     model = told.model
     cells = model.cells(rows)
     answers = np.asarray(truth).reshape(-1)

@@ -49,7 +49,7 @@ def parse(text: str) -> Ref:
 
 def model_name(text: str) -> str:
     """`text`, if a model can have this name. Raises BadName."""
-    if not _NAME.fullmatch(text):
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
         raise BadName(
             f"{text!r} cannot be the name of a model: use a-z, 0-9, '_' and '-', at most 63, "
             "starting with a letter or digit."
@@ -59,6 +59,6 @@ def model_name(text: str) -> str:
 
 def alias_name(text: str) -> str:
     """`text`, if an alias can have this name. Raises BadName."""
-    if not _ALIAS.fullmatch(text):
+    if not isinstance(text, str) or not _ALIAS.fullmatch(text):
         raise BadName(f"{text!r} cannot be an alias: use a-z, 0-9, '_' and '-', at most 63, starting with a letter.")
     return text

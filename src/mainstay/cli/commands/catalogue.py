@@ -151,6 +151,8 @@ def _draw_version(out: Console, found: Shown) -> None:
     table(out, ("metric", "value", "low", "high"), rows, title="Evaluation")
     table(out, ("gate", "passed", "found"), [(g["text"], g["passed"], g["reason"]) for g in found.gates], title="Gates")
     table(out, ("file", "bytes", "SHA-256"), found.files, title="Files")
+    for note in found.notes:
+        out.print(f"Note: {note}", markup=False)
 
 
 def _draw_comparison(out: Console, found: Comparison) -> None:

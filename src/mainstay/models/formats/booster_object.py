@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from mainstay.models.formats import catboost_native, sklearn_object
-from mainstay.models.formats.column_order import check_order
+from mainstay.models.formats.column_order import check_names, check_order
 from mainstay.models.formats.faces import Face
 from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.formats.objects import CannotRegister, Given, is_a
@@ -42,6 +42,7 @@ def draft(model: Any, given: Given) -> Imported:
     if given.general or given.logits:
         raise CannotRegister("A booster says itself what it answers: leave general and logits out.")
     labels = _labels(model, given.labels)
+    check_names(_names(model), given.columns)
     if (names := _names(model)) and isinstance(given.table, pd.DataFrame):
         check_order(names, list(given.table.columns))
     face = _Classifier(model, labels) if labels else _Regressor(model)

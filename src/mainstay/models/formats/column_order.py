@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from mainstay.models.formats.objects import CannotRegister
+
+_MADE_UP = re.compile(r"Column_\d+")
 
 
 def check_order(own: Sequence[str], columns: Sequence[Any]) -> None:
@@ -24,6 +27,26 @@ def check_order(own: Sequence[str], columns: Sequence[Any]) -> None:
             )
     if len(columns) != len(own):
         raise CannotRegister(f"X has {len(columns)} columns, and the model was trained on {len(own)}.")
+
+
+def check_names(own: Sequence[Any], columns: Sequence[str]) -> None:
+    """The names that a person gives must be those that the model was fitted on, where it knows any.
+
+    Args:
+        own: the model's; those that LightGBM makes up for an array count as none.
+        columns: what the person says; empty where he says nothing.
+
+    Raises:
+        CannotRegister: they are others, or in another order.
+    """
+    known = [str(name) for name in own]
+    if not columns or not known or all(_MADE_UP.fullmatch(name) for name in known):
+        return
+    if [_spelled(name) for name in columns] != [_spelled(name) for name in known]:
+        raise CannotRegister(
+            f"The model was fitted on columns of its own names, {', '.join(map(repr, known))}: leave columns out, or "
+            "give these, in their order."
+        )
 
 
 def is_lightgbm_first(model: Any) -> bool:

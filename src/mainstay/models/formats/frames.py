@@ -51,17 +51,21 @@ class Taken:
     inputs: tuple[Column, ...]
 
 
-def take(X: Any) -> Taken:
+def take(X: Any, names: Sequence[str] = ()) -> Taken:
     """Reads a table: names, types, categories, ranges, missing values.
 
     Args:
         X: a pandas DataFrame; a two-dimensional array or list, whose columns are named x0 to xN; or a series, array or
             list of texts, one column.
+        names: of the columns, where X has none; where it has some, the same.
 
     Raises:
-        SignatureError: names that are no text or stand twice, types that a signature cannot hold, or no rows.
+        SignatureError: names that are no text or stand twice, or contradict those of X; types that a signature cannot
+            hold; or no rows.
     """
     frame, container, dtype = _framed(X)
+    if names:
+        frame = _named(frame, tuple(names), own=isinstance(X, pd.DataFrame))
     for name in frame.columns:
         if not isinstance(name, str):
             raise SignatureError(
@@ -81,6 +85,15 @@ def take(X: Any) -> Taken:
         FrameSpec(columns=tuple(native for native, _ in columns), container=container, dtype=dtype),
         tuple(column for _, column in columns),
     )
+
+
+def _named(frame: pd.DataFrame, names: tuple[str, ...], *, own: bool) -> pd.DataFrame:
+    if own and tuple(frame.columns) != names:
+        listed = ", ".join(map(repr, frame.columns))
+        raise SignatureError(f"X names its columns itself, {listed}: leave columns out, or give these, in their order.")
+    if len(names) != len(frame.columns):
+        raise SignatureError(f"X has {len(frame.columns)} columns, and columns names {len(names)}: name each of them.")
+    return frame.set_axis(list(names), axis=1)
 
 
 def as_categories(taken: Taken, positions: Sequence[int]) -> Taken:
@@ -109,6 +122,9 @@ def retaken(X: Any, taken: Taken) -> pd.DataFrame:
         SignatureError: columns are missing, or there are further ones.
     """
     frame, _, _ = _framed(X)
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise SignatureError(f"Column {name!r} stands more than once in the test rows: leave one of them out.")
     names = [column.name for column in taken.spec.columns]
     if taken.spec.container != "frame":
         if len(frame.columns) != len(names):

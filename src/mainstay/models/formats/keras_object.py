@@ -110,7 +110,7 @@ def _check(model: Any, given: Given) -> None:
         )
     if not model.built:
         raise CannotRegister("The model is not built yet, so it has no weights: fit it, or call it once on its rows.")
-    if given.columns:
+    if given.columns and list(getattr(given.X, "columns", ())) != list(given.columns):
         raise CannotRegister("columns are told by X for a Keras model: give it as a DataFrame with these names.")
 
 

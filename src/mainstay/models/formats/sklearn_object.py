@@ -16,10 +16,10 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from mainstay.errors import CheckFailed
+from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.formats import skops
-from mainstay.models.formats.column_order import check_order, is_lightgbm_first
+from mainstay.models.formats.column_order import check_names, check_order, is_lightgbm_first
 from mainstay.models.formats.export import Exported, to_onnx
 from mainstay.models.formats.faces import behind
 from mainstay.models.formats.foreign.protocol import Imported
@@ -27,6 +27,7 @@ from mainstay.models.formats.frames import Taken, as_categories, cells_of, frame
 from mainstay.models.formats.lanes import CannotTranscribe
 from mainstay.models.formats.native import as_fitted, native_answers
 from mainstay.models.formats.objects import CannotRegister, Given, check_own_labels, check_truth
+from mainstay.models.formats.own_rows import why_not
 from mainstay.models.formats.transcribe import Transcribed, transcribe, used_columns
 from mainstay.models.formats.whole import columns_graph, features_graph
 from mainstay.models.package import Decision
@@ -75,7 +76,8 @@ def _built(model: Any, asked: Given) -> Built:
     task, labels = _kind(model)
     check_own_labels(labels, asked)
     decision, trusted = asked.decision, asked.trusted
-    taken = _as_taken(model, take(asked.table))
+    check_names(getattr(model, "feature_names_in_", ()), asked.columns)
+    taken = _as_taken(model, take(asked.table, asked.columns))
     test = taken.frame if asked.X_test is None else retaken(asked.X_test, taken)
     if not len(test):
         raise CannotRegister("X_test has no rows: leave it out to use X, or give the rows that were held out.")
@@ -125,7 +127,7 @@ def _transcribed(given: _Given, found: Transcribed) -> Built:
         cells=_cells(given, given.test, signature),
         reference=_cells(given, given.taken.frame, signature),
         native=_native(given, signature),
-        expected=given.answers(native(given.test, given.taken.spec), signature),
+        expected=_expected(given, signature),
         decision=given.decision,
         graphs=graphs,
     )
@@ -143,12 +145,25 @@ def _whole(given: _Given, reason: str) -> Built:
         cells=_cells(given, given.test, signature),
         reference=_cells(given, given.taken.frame, signature),
         native=_native(given, signature),
-        expected=given.answers(native(given.test, given.taken.spec), signature),
+        expected=_expected(given, signature),
         decision=given.decision,
         frame=given.taken.spec,
         graphs=[lambda: columns_graph(given.model, signature, given.taken.spec)],
         reason=reason,
     )
+
+
+def _expected(given: _Given, signature: Signature) -> Answers:
+    """What the model itself answers to the test rows. Raises CannotRegister: it does not."""
+    try:
+        return given.answers(native(given.test, given.taken.spec), signature)
+    except MainstayError:
+        raise
+    except Exception as error:  # a person's own model raises whatever its parts raise at rows that it does not take
+        raise CannotRegister(
+            f"The model does not answer the test rows ({why_not(given.test, given.taken.frame, error)}): give rows as "
+            "those that it was fitted on."
+        ) from error
 
 
 def _native(given: _Given, signature: Signature) -> Callable[[Cells], Answers]:
@@ -247,10 +262,13 @@ def _check_table(model: Any, taken: Taken) -> None:
     try:
         with as_fitted():
             answer = model.predict(native(taken.frame.iloc[:1], taken.spec))
-    except ValueError as error:  # scikit-learn's word for columns in another order, or further ones
+    except Exception as error:  # a person's own model raises whatever its parts raise at rows that it does not take
         said = " ".join(str(error).split())
         if "feature names should match" not in said.lower():
-            raise
+            raise CannotRegister(
+                f"{type(model).__name__} does not answer the first row of X ({type(error).__name__}: {said[:300]}): "
+                "give the table that it was fitted on."
+            ) from error
         raise CannotRegister(
             f"X is not the table that {type(model).__name__} was fitted on: {said} Give its columns, in their order."
         ) from error

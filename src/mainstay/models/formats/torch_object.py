@@ -225,7 +225,7 @@ class _Call:
 
 def _call(module: Any, X: Any, given: Given) -> _Call:
     """The module's inputs: those of a mapping by the names of forward's arguments, others by their places."""
-    if given.columns and isinstance(X, np.ndarray):
+    if given.columns and list(getattr(X, "columns", ())) != list(given.columns):
         raise CannotRegister("columns are told by X for a module: give it as a DataFrame with these names.")
     parameters = inspect.signature(module.forward).parameters.values()
     own = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]

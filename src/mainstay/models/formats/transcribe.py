@@ -24,6 +24,7 @@ from mainstay.models.formats.categories import coded_categories
 from mainstay.models.formats.columnwise import TRANSCRIBED, selector
 from mainstay.models.formats.frames import Taken, take
 from mainstay.models.formats.lanes import CannotTranscribe, Facts, Lane, assembled, held, numeric, picked, stepped
+from mainstay.models.formats.wrappers import around, inner_pipeline, picks_by_name
 from mainstay.models.signature import MAX_EXACT_INTEGER, Column
 
 
@@ -85,7 +86,12 @@ def _start(taken: Taken, facts: Facts) -> list[Lane]:
 
 def _walked(model: Any, lanes: list[Lane], facts: Facts) -> tuple[list[Lane], Any, str]:
     """The lanes before the estimator, the estimator, and why it has steps of its own."""
+    if (inner := inner_pipeline(model)) is not None:
+        lanes, last, left = _walked(inner, lanes, facts)
+        return lanes, around(model, last), left
     if not isinstance(model, Pipeline):
+        if picks_by_name(model):
+            raise CannotTranscribe(f"{type(model).__name__} holds a pipeline that picks its columns by name")
         return lanes, model, ""
     steps = [step for _, step in model.steps]
     for number, step in enumerate(steps[:-1]):
@@ -95,24 +101,10 @@ def _walked(model: Any, lanes: list[Lane], facts: Facts) -> tuple[list[Lane], An
             lanes = _through(step, lanes, facts)
         except CannotTranscribe as error:
             facts.__dict__.update(before.__dict__)
-            if any(lane.raw or lane.moment for lane in lanes) or _takes_names(step):
+            if any(lane.raw or lane.moment for lane in lanes) or any(map(picks_by_name, steps[number:])):
                 raise
             return lanes, Pipeline(model.steps[number:]), error.reason
-    last = steps[-1]
-    return _walked(last, lanes, facts) if isinstance(last, Pipeline) else (lanes, last, "")
-
-
-def _takes_names(step: Any) -> bool:
-    """Whether a step picks its columns by name, which the features of an encoder do not have."""
-    if not isinstance(step, ColumnTransformer):
-        return False
-    return any(_has_text(columns) for _, _, columns in step.transformers_)
-
-
-def _has_text(columns: Any) -> bool:
-    return isinstance(columns, str) or (
-        not isinstance(columns, slice | int) and any(isinstance(column, str) for column in np.ravel(columns))
-    )
+    return _walked(steps[-1], lanes, facts)
 
 
 def _through(step: Any, lanes: list[Lane], facts: Facts) -> list[Lane]:
