@@ -245,8 +245,8 @@ def test_pictures_over_http_are_answered_as_by_the_module(tmp_path):
     with mainstay.serve(
         module, images[:50], labels=tuple(range(10)), logits=True, images={"input": how}, shapes={"input": (1, 8, 8)}
     ) as url:
-        for sent in (images[:3].tolist(), [each["input"] for each in encoded]):
-            said = httpx.post(f"{url}/predict", json={"input": sent}, timeout=30).json()
+        for sent in ({"input": images[:3].tolist()}, {"inputs": encoded}):
+            said = httpx.post(f"{url}/predict", json=sent, timeout=30).json()
             shares = [[row[str(label)] for label in range(10)] for row in said["probabilities"]]
             np.testing.assert_allclose(shares, expected, atol=1e-5)
 
