@@ -17,6 +17,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.formats.frames import FRAME, FrameSpec, frame_of, native
 from mainstay.models.formats.native import native_answers
 from mainstay.models.formats.plain_types import PLAIN
+from mainstay.models.formats.skops_bytes import canonical, forget_counts
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError, Signature
 
@@ -51,17 +52,21 @@ class SkopsRunner:
         """Scores of n rows.
 
         Raises:
-            InputError: a whole pipeline refuses the rows, an unseen category for example.
+            InputError: the model refuses the rows, for an unseen category for example.
         """
         if features is not None:
-            return native_answers(self._estimator, features, self._signature)
+            return self._asked(features)
         if self._frame is None:
             raise MainstayError("The package has neither an encoder nor a table for its native model.")
         table = native(frame_of(cells, self._signature, self._frame), self._frame)
+        return self._asked(table)
+
+    def _asked(self, rows: Any) -> Answers:
         try:
-            return native_answers(self._estimator, table, self._signature)
-        except ValueError as error:  # scikit-learn's word for input that a fitted pipeline does not take
-            said = (str(error).splitlines() or [""])[0]
+            return native_answers(self._estimator, rows, self._signature)
+        except (ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+            # What a fitted estimator, and a person's own step in it, raise for values that they do not take.
+            said = (str(error).splitlines() or [""])[0] or type(error).__name__
             raise InputError(f"The model itself refuses these rows: {said}") from error
 
 
@@ -71,8 +76,9 @@ def save(estimator: Any) -> bytes:
     Raises:
         MainstayError: skops cannot write it, or what it wrote cannot be read.
     """
+    forget_counts(estimator)
     with _said_plainly():
-        data: bytes = io.dumps(estimator)
+        data = canonical(io.dumps(estimator))
     types = untrusted(data)
     if local := [name for name in types if name.startswith("__main__.")]:
         raise MainstayError(
