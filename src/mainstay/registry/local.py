@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 from mainstay.models.package import Package
-from mainstay.registry.blobs import Blobs, FolderBlobs
+from mainstay.registry.blobs import Blobs, FolderBlobs, Listed
 
 CACHE = "cache"
 """Folder, in a project's state folder, of copies of blobs that stand elsewhere; it can be removed at any time."""
@@ -31,11 +33,28 @@ class LocalCopies:
             return
         self.folder.sweep()
         for name, entry in package.manifest.content.items():
-            if not self._holds(entry.sha256):
-                self.folder.put(package.read(name))
+            # Also what is here is put, which makes it young: nobody removes it now.
+            self.folder.put(self._held(entry.sha256) or package.read(name))
 
-    def _holds(self, sha: str) -> bool:
+    def _held(self, sha: str) -> bytes | None:
+        """The bytes of a copy that is here, and whole."""
         try:
-            return hashlib.sha256(self.folder.get(sha)).hexdigest() == sha
+            data = self.folder.get(sha)
         except OSError:
-            return False
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha else None
+
+
+def prune(cache: Path, live: Collection[str], *, before: datetime, dry_run: bool) -> list[Listed]:
+    """Removes the copies that no live version needs, and that were not brought since a time; or says which.
+
+    Args:
+        cache: the folder of copies; there need be none.
+        live: SHA-256 of what is served from here.
+
+    Raises:
+        MachineError: the folder cannot be read or written.
+    """
+    copies = FolderBlobs(cache.absolute())
+    old = [each for each in copies.listed() if each.sha not in live and each.put_at < before]
+    return [each for each in old if dry_run or copies.discard(each.sha, before=before)]

@@ -6,14 +6,18 @@ and however many need it at once. All of them can be removed at any time at whic
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mainstay.models.classes import CLASS, OURS, REQUIREMENTS, ClassSpec
@@ -24,6 +28,19 @@ from mainstay.serving.uv import make_environment
 
 FOLDER = "environments"
 """In a project's state folder."""
+
+
+_NAMED = re.compile(r"(?P<key>[0-9a-f]{64})|\.(?P<left>[0-9a-f]{64})-.*")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """An environment that no version needs."""
+
+    name: str
+    size: int
+    """Bytes."""
+    used_at: datetime
 
 
 class Environments:
@@ -45,12 +62,8 @@ class Environments:
             BadRequirements, BadClass, PackageCorrupt: what the package says is not a locked environment.
             CannotInstall, IndexAway, MissingExtra: it cannot be built here. MachineError: the disk said no.
         """
-        try:
-            text = package.read(REQUIREMENTS).decode("utf-8")
-        except UnicodeDecodeError:
-            raise PackageCorrupt(f"{REQUIREMENTS} of the package is no text: restore it from a copy.") from None
+        text, python = _said(package)
         packages = locked(text, needed=OURS)
-        python = package.document(CLASS, ClassSpec).checked().python
         place = self.root / _key(text, python)
         if not _whole(place):
             try:
@@ -59,7 +72,41 @@ class Environments:
                 )
             except OSError as error:
                 raise refused(error, place) from error
+        with contextlib.suppress(OSError):  # of another user, or read-only
+            os.utime(place)  # as young as a new one, for whoever removes old ones
         return _python(place)
+
+    def prune(self, live: Collection[str], *, before: datetime, dry_run: bool) -> list[Pruned]:
+        """Removes the environments that no version needs, and that nobody has used since a time; or says which.
+
+        Args:
+            live: names of those that versions need, as `name_of` gives them.
+
+        Raises:
+            MachineError: the folder cannot be read or written.
+        """
+        try:
+            found = sorted(self.root.iterdir()) if self.root.is_dir() else []
+            old = [
+                each for each in found if each.is_dir() and _key_in(each) not in (None, *live) and _used(each) < before
+            ]
+            told = [Pruned(each.name, _size(each), _used(each)) for each in old]
+            return [each for each in told if dry_run or self._remove(self.root / each.name, before)]
+        except OSError as error:
+            raise refused(error, self.root) from error
+
+    def _remove(self, place: Path, before: datetime) -> bool:
+        """Removes one, unless somebody builds it, or has used it meanwhile."""
+        lock = os.open(self.root / f"{_key_in(place)}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            if not _taken(lock) or _used(place) >= before:
+                return False
+            gone = place if place.name.startswith(".") else place.with_name(f".{place.name}-gone")
+            place.rename(gone)  # whole or absent, whoever is stopped
+            shutil.rmtree(gone)
+            return True
+        finally:
+            os.close(lock)
 
     def _build(self, place: Path, text: str, python: str, told: Callable[[], None]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -84,6 +131,34 @@ class Environments:
                 shutil.rmtree(draft, ignore_errors=True)
         finally:
             os.close(lock)
+
+
+def name_of(package: Package) -> str:
+    """The name of the environment that a class needs. Raises BadClass, PackageCorrupt."""
+    return _key(*_said(package))
+
+
+def _said(package: Package) -> tuple[str, str]:
+    """The locked list of a class, and its Python."""
+    try:
+        text = package.read(REQUIREMENTS).decode("utf-8")
+    except UnicodeDecodeError:
+        raise PackageCorrupt(f"{REQUIREMENTS} of the package is no text: restore it from a copy.") from None
+    return text, package.document(CLASS, ClassSpec).checked().python
+
+
+def _key_in(place: Path) -> str | None:
+    """The name of an environment, or of one that was left half built; None for anything else."""
+    found = _NAMED.fullmatch(place.name)
+    return found and (found["key"] or found["left"])
+
+
+def _size(place: Path) -> int:
+    return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(place) for name in names)
+
+
+def _used(place: Path) -> datetime:
+    return datetime.fromtimestamp(place.stat().st_mtime, UTC)
 
 
 def _key(text: str, python: str) -> str:

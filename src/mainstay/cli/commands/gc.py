@@ -25,7 +25,8 @@ def gc(
 ) -> None:
     """Remove the files that no version names: of registrations that never ended.
 
-    Versions stay, failed and old ones too. Ended in the middle, it does no harm.
+    And, on this machine, environments of Python classes that no version needs, and copies of a bucket's files that no
+    live version needs. Versions stay, failed and old ones too. Ended in the middle, it does no harm.
 
     Example: mainstay gc --dry-run
     """
@@ -42,5 +43,8 @@ def gc(
             f"{verb} {len(done.removed)} file(s), {done.bytes} bytes. "
             f"{done.kept} are named by versions; {done.young} that nothing names are younger than {older_than}."
         )
+        for what, unused in (("copies of files", done.copies), ("environments of Python classes", done.environments)):
+            if unused:
+                typer.echo(f"{verb} {len(unused)} unused {what}, {sum(each.size for each in unused)} bytes.")
 
     show(done, as_json=as_json, human=human)
