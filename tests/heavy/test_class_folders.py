@@ -1,4 +1,5 @@
-"""A folder with a Python class becomes a version: trusted, locked, and answered from an environment of its own."""
+"""A folder with a Python class becomes a version: trusted, locked, and answered from an environment of its own. What is
+tested in tests/classes is not tested again."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ from mainstay.operations.operator import allowed_here
 from mainstay.registry.store import Registry
 from mainstay.serving.asking import ClassEnded, ClassFailed, OwnHost
 from mainstay.serving.environments import Environments
-from mainstay.serving.uv import CannotInstall, IndexAway, resolve
-from python_classes import MODEL, TOML, plain, pricing, trust
+from mainstay.serving.uv import CannotInstall, resolve
+from python_classes import TOML, plain, pricing, trust
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("MAINSTAY_REQUIRE_FORMATS") != "1", reason="a second or two a case: make test-formats"
@@ -46,17 +47,6 @@ def package_of(project: Path, ref: str):
 
 
 class TestTrust:
-    def test_nothing_of_an_untrusted_folder_is_run_or_installed(self, project: Path, tmp_path: Path) -> None:
-        marker = tmp_path / "it ran"
-        code = f"open({str(marker)!r}, 'w')\n{MODEL}"
-        folder = pricing(tmp_path / "folder", model=code)
-        before = sorted((project / ".mainstay" / "environments").iterdir())
-        with pytest.raises(UntrustedCode, match=r'trust_code = \["sha256:[0-9a-f]{64}"\] in .mainstay/operator.toml'):
-            import_file(project, folder, name="pricing")
-        assert not marker.exists()
-        assert sorted((project / ".mainstay" / "environments").iterdir()) == before
-        assert not (project / ".mainstay" / "registry.db").exists()
-
     def test_what_is_trusted_is_the_code_and_its_lock_whatever_they_are_called(
         self, project: Path, imported: Import, tmp_path: Path
     ) -> None:
@@ -297,17 +287,6 @@ class TestFaults:
     def test_options_that_say_what_the_folder_says_are_refused(self, project: Path, tmp_path: Path) -> None:
         with pytest.raises(CannotImport, match="leave the options out"):
             import_file(project, pricing(tmp_path / "folder"), name="pricing", columns=["a"])
-
-    def test_an_index_that_is_away_is_told_with_the_way_out(
-        self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv("UV_NO_INDEX")
-        monkeypatch.delenv("UV_FIND_LINKS")
-        monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
-        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-        with pytest.raises(IndexAway, match=r"the package index cannot be reached .*UV_DEFAULT_INDEX"):
-            import_file(project, pricing(tmp_path / "folder"), name="pricing")
 
     def test_a_file_that_is_not_the_one_that_was_locked_is_not_installed(
         self, project: Path, imported: Import, tmp_path: Path
