@@ -1,6 +1,6 @@
 # make setup   makes .venv with the locked dependencies (every target below does it by itself)
 # make demo    from a data file to a served model; ONCE=1 stops after the answers
-# make test    the whole suite; ARGS="-k form" passes words to pytest
+# make test    the whole suite, files in two processes; ARGS="-k form" passes words to pytest, JOBS=0 keeps to one
 # make test-formats  the tests with Keras, PyTorch, CatBoost, MLflow and Triton's client, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
 # make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
@@ -22,6 +22,7 @@ FUZZ := .venv-fuzz
 CASES ?= 1000000
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 2
 
 # Behind a proxy with a CA of its own, the system's certificates know it and pip's do not.
 CERTIFICATES := $(firstword $(wildcard $(SSL_CERT_FILE) \
@@ -59,7 +60,7 @@ demo: setup
 	@$(BIN)/mainstay demo $(if $(ONCE),--once)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # An environment that lies over the locked one, which the .pth file brings in: nothing is installed twice.
 define over_the_locked

@@ -14,7 +14,10 @@ from pathlib import Path
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # the sender was killed in the middle of it: it was never taken
         line = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body.decode()}
         with Path(sys.argv[2]).open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(line) + "\n")
