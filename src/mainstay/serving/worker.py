@@ -13,30 +13,29 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
 
 from mainstay.serving import metrics
-from mainstay.serving.accepting import InheritedServer, most_connections, quiet
 from mainstay.serving.app import App, follow
 from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
 from mainstay.serving.follower import Follower
+from mainstay.serving.front import Front
 from mainstay.serving.guard import Guard
 from mainstay.serving.handover import Offer
 from mainstay.serving.logs import Log, logger, take_over
 from mainstay.serving.models import Queues
 from mainstay.serving.runs import works_in
+from mainstay.serving.tls import Tls
 from mainstay.serving.traces import Tracer
 
 if TYPE_CHECKING:
+    from mainstay.serving.grpc.running import Running
     from mainstay.serving.otlp import Exporter
 
 REBALANCED_AFTER = 1000
@@ -56,7 +55,6 @@ async def work(given: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group, and the supervisor decides
         loop.add_signal_handler(number, lambda: None)
-    most = most_connections()
     works_in(given.run)
     listening, *others = sockets = [socket.socket(fileno=number) for number in given.sockets]
     loop.add_reader(sys.stdin.fileno(), _read_input, given, sockets, stop, log)
@@ -73,11 +71,7 @@ async def work(given: argparse.Namespace) -> None:
         await asyncio.sleep(FIRST_LOOK)
     if stop.is_set():
         return
-    grpc = None
-    if others:
-        from mainstay.serving.grpc.running import Running  # noqa: PLC0415 - costs memory that few servers need
-
-        grpc = Running(max_body=given.max_body)
+    grpc = _grpc(given.max_body) if others else None
     spoken = () if grpc is None else (grpc.dialect,)
     door = Door(
         loopback=ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback,
@@ -100,29 +94,23 @@ async def work(given: argparse.Namespace) -> None:
     exporter = None if given.otlp is None else _traced(app, given, slots, log)
     if given.workers > 1:
         app.close_one_in(REBALANCED_AFTER)
-    server = InheritedServer(
-        app,
-        listening,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,  # of both, only this closes silent sockets
-        http1_settings=HTTP1Settings(header_read_timeout=60_000),
-        websockets=False,
-        backpressure=most,
-        log_enabled=False,
-        ssl_cert=given.tls_cert,
-        ssl_key=given.tls_key,
-        ssl_protocol_min=SSLProtocols.tls12,
-    )
+
+    tls = None if given.tls_cert is None else Tls(given.tls_cert, given.tls_key)
+    show = _nothing if grpc is None else grpc.show
+    front = Front(app, listening, tls=tls, log=log)
     beside = [asyncio.create_task(each) for each in (follow(app), guard.keep_up(), app.reader.watch())]
-    if grpc is not None:
-        grpc.start(app, others[0], cert=given.tls_cert, key=given.tls_key)
-    answering = asyncio.create_task(server.serve())
+    answering = await front.start(show, stop)
+    if answering is None:
+        return
     stopping = asyncio.create_task(stop.wait())
+    beside.append(asyncio.create_task(front.watch(show)))
+    if grpc is not None:
+        grpc.start(app, others[0])
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     app.part()
     draining = None if grpc is None else asyncio.create_task(grpc.drain(DRAIN_WITHIN))
     if not answering.done():
-        await _drain(server, answering, sockets, lambda: app.answers)
+        await front.drain(lambda: app.answers, others, within=DRAIN_WITHIN)
     if draining is not None:
         await draining
     for task in (*beside, stopping):
@@ -141,18 +129,14 @@ def _traced(app: App, given: argparse.Namespace, slots: metrics.Slots, log: Log)
     return exporter
 
 
-async def _drain(
-    server: InheritedServer, answering: asyncio.Task[None], sockets: list[socket.socket], answers: Callable[[], int]
-) -> None:
-    """Accepts no more, and has whom it let in answered."""
-    loop = asyncio.get_running_loop()
-    over, port = loop.time() + DRAIN_WITHIN, sockets[0].getsockname()[1]
-    server.accept_no_more()
-    await quiet(port, answers)
-    for each in sockets[1:]:
-        each.close()  # of gRPC, which accepts no more either
-    server.stop()  # type: ignore[no-untyped-call] # granian gives it no types
-    await asyncio.wait({answering}, timeout=over - loop.time())
+def _nothing(tls: Tls) -> None:
+    """Shows a certificate nowhere else."""
+
+
+def _grpc(max_body: int) -> Running:
+    from mainstay.serving.grpc.running import Running  # noqa: PLC0415 - costs memory that few servers need
+
+    return Running(max_body=max_body)
 
 
 def _read_input(given: argparse.Namespace, sockets: list[socket.socket], stop: asyncio.Event, log: Log) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from pathlib import Path
 
 from mainstay.serving.app import App
 from mainstay.serving.grpc.dialect import Grpc
 from mainstay.serving.grpc.messages import Messages
 from mainstay.serving.grpc.port import INTRODUCED_WITHIN, Port
 from mainstay.serving.grpc.service import Service
+from mainstay.serving.tls import Tls
 
 NO_FILES_PAUSE = 0.5
 """Seconds for which nothing is accepted after the system had no room for a connection."""
@@ -28,18 +28,21 @@ class Running:
         self._secured: ssl.SSLContext | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, app: App, listening: socket.socket, *, cert: Path | None = None, key: Path | None = None) -> None:
-        """Accepts from now on; with TLS, of version 1.2 at least, where there is a certificate."""
+    def start(self, app: App, listening: socket.socket) -> None:
+        """Accepts from now on; with TLS, of version 1.2 at least, where it was to show a certificate."""
         self._port = Port(Service(app, self.dialect), max_body=self._max_body)
         listening.setblocking(False)
         self._listening = listening
-        if cert is not None:
-            self._secured = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._secured.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._secured.load_cert_chain(cert, key)
-            self._secured.set_alpn_protocols(["h2"])
         self._keep(asyncio.get_running_loop().create_task(self._port.watch()))
         self._accept_again()
+
+    def show(self, tls: Tls) -> None:
+        """Shows this certificate to whoever connects from now on."""
+        secured = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secured.minimum_version = ssl.TLSVersion.TLSv1_2
+        secured.load_cert_chain(tls.certificate, tls.key)
+        secured.set_alpn_protocols(["h2"])
+        self._secured = secured
 
     async def drain(self, within: float) -> None:
         """Accepts no more, answers what is in flight for at most so many seconds, and closes every connection."""
