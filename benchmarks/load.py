@@ -89,6 +89,9 @@ async def _talk(port: int, request: bytes, until: float) -> list[float]:
         found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         assert found is not None
         await reader.readexactly(int(found[1]))
+        if b"connection: close" in head.lower():
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
         times.append(time.perf_counter() - begun)
     writer.close()
     return times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -58,13 +59,16 @@ def ready(server: Server) -> set[int]:
 
 
 @contextmanager
-def another(server: Server, *words: str, **more: object) -> Iterator[Server]:
-    """A further `mainstay serve` in the project of a server."""
+def another(
+    server: Server, *words: str, options: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()
+) -> Iterator[Server]:
+    """A further `mainstay serve` in the project of a server; `words` stand before its command."""
     log = server.folder / "another.log"
     command = [*words, sys.executable, "-m", "mainstay", "serve", "--port", str(server.port), "--workers", "2"]
+    command += options
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=server.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **more
+            command, cwd=server.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=pass_fds
         )
     try:
         yield Server(server.folder, process, server.url, log)
@@ -173,6 +177,20 @@ def test_a_killed_supervisor_is_replaced_without_a_failed_or_refused_request(ser
     assert list((server.folder / ".mainstay" / "run").iterdir()) == []
 
 
+def test_the_port_for_grpc_is_taken_over_too(tmp_path):
+    with serving(tmp_path, ("loan", loan()), options=("--grpc-port", "0")) as server:
+        found = until(lambda: re.search(r'"grpc":"127.0.0.1:(\d+)"', server.log.read_text()))
+        old = server.workers()
+        server.process.kill()
+        server.process.wait()
+        with another(server, options=("--grpc-port", found[1])):
+            _, alive = psutil.wait_procs(old, timeout=30)
+            assert alive == []
+            with connection(int(found[1])) as caller:
+                caller.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+                assert caller.recv(100)[3] == 4  # settings, the first frame of a server that speaks HTTP/2
+
+
 def test_orphaned_workers_end_when_nobody_comes(tmp_path):
     (tmp_path / "mainstay.toml").write_text(PROJECT)
     with serving(tmp_path, ("loan", loan())) as server:
@@ -201,13 +219,13 @@ def test_a_socket_of_systemd_outlives_the_server(server):
         words = (sys.executable, "-c", AS_SYSTEMD, str(ours.fileno()))
         with calling(port, RIGHT, kept=2, fresh=2) as callers:
             for _ in range(2):
-                with another(server, *words, pass_fds=[ours.fileno()]) as unit:
+                with another(server, *words, pass_fds=(ours.fileno(),)) as unit:
                     before = callers.count
                     until(lambda before=before: callers.count > before + 100)
                     unit.process.terminate()
                     assert unit.process.wait(30) == 0
             callers.end()
-            with another(server, *words, pass_fds=[ours.fileno()]) as unit:  # for whoever is waiting now
+            with another(server, *words, pass_fds=(ours.fileno(),)) as unit:  # for whoever is waiting now
                 until(lambda: callers.done)
                 until(lambda: f'"url":"http://127.0.0.1:{port}"' in unit.log.read_text())
         nobody_failed(callers)

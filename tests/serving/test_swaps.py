@@ -15,6 +15,7 @@ from callers import calling
 from live import serving, until
 from subjects import SECONDS, good, loan
 
+from mainstay.models.formats.onnx import OnnxRunner
 from mainstay.registry.store import Registry
 
 REQUESTS = int(os.environ.get("MAINSTAY_TEST_REQUESTS", "2000"))
@@ -30,6 +31,15 @@ def test_memory_returns_when_a_version_is_swapped_two_hundred_times():
     sizes = [int(line) for line in said.split()]
     assert len(sizes) == 200
     assert max(sizes[SETTLED:]) <= max(sizes[:SETTLED]) + ROOM
+
+
+def test_a_loaded_model_does_not_keep_its_file_in_memory():
+    package = loan().package()
+    graph = bytes(bytearray(package.read("model.onnx")))
+    before = sys.getrefcount(graph)
+    runner = OnnxRunner(graph, package.signature)
+    assert sys.getrefcount(graph) == before
+    del runner
 
 
 def test_no_request_fails_while_versions_change(tmp_path):

@@ -94,6 +94,8 @@ class Follower:
                 errors=errors,
             ),
         )
+        # Loading takes several times a model's size for a moment.
+        await asyncio.get_running_loop().run_in_executor(None, give_back)
 
     def _arranged(self, table: Table) -> tuple[dict[str, Loaded], dict[str, Loaded]]:
         """What is loaded already, by model and by version, as the table has it; a model that waits for its version

@@ -61,6 +61,8 @@ class OnnxRunner:
             )
         except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
             raise MainstayError(f"ONNX Runtime refuses the model: {said(error)}.") from error
+        # Kept by the session for making itself again on other hardware: a second copy of the model that nobody reads.
+        self._session._model_bytes = None  # noqa: SLF001 - there is no public way
         self._signature = signature
         self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
         self._alone = self._types.keys() == {FEATURES}
