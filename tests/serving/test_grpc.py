@@ -9,8 +9,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import dialects
+import hypothesis
 import pytest
 from certificates import pair
+from hypothesis import strategies as st
 from live import serving, until
 from serving_models import slow_line
 from subjects import ROW, double, loan
@@ -413,3 +415,35 @@ def refusal(ask):
     except grpc.RpcError as error:
         return error.code()
     return None
+
+
+SIZES = st.lists(st.integers(-2, 4) | st.sampled_from([2**31, 2**62, -(2**63)]), max_size=3)
+TENSORS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["x", "a", "rows", "", "x\0"]), "datatype": st.sampled_from([*KINDS, "BF16", "", "FP"])},
+    optional={
+        "shape": SIZES,
+        "field": st.sampled_from([f"{kind}_contents" for kind in ("bool", "int", "uint", "int64", "fp32", "fp64")]),
+    },
+)
+
+
+@hypothesis.settings(max_examples=300, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(
+    tensors=st.lists(TENSORS, max_size=3),
+    raws=st.lists(st.binary(max_size=40), max_size=3),
+    cells=st.lists(st.integers(0, 1), max_size=5),
+    cut=st.none() | st.tuples(st.integers(0, 200), st.binary(max_size=3)),
+    model=st.sampled_from(["double", "table", "kinds"]),
+)
+def test_no_message_is_a_fault(client, tensors, raws, cells, cut, model):
+    made = MESSAGES["ModelInferRequest"](model_name=model)
+    for each in tensors:
+        given = made.inputs.add(name=each["name"], datatype=each["datatype"], shape=each.get("shape", []))
+        if "field" in each:
+            getattr(given.contents, each["field"]).extend(cells)
+    made.raw_input_contents.extend(raws)
+    data = made.SerializeToString()
+    if cut is not None:
+        data = data[: cut[0]] + cut[1] + data[cut[0] + len(cut[1]) :]
+    found = refusal(lambda: client.channel.unary_unary(f"/{INFERENCE}/ModelInfer")(data, timeout=20))
+    assert found in (None, CODE.INVALID_ARGUMENT, CODE.NOT_FOUND), found
