@@ -44,7 +44,8 @@ def _split(row: Row) -> dict[str, Any]:
     return {"dataframe_split": {"columns": list(row), "data": [list(row.values())]}}
 
 
-def _v2(row: Row) -> dict[str, Any]:
+def open_inference(row: Row) -> dict[str, Any]:
+    """A row as a request of the Open Inference Protocol."""
     if all(isinstance(value, float | int) for value in row.values()):
         values = [float(value) for value in row.values()]
         return {"inputs": [{"name": "rows", "shape": [1, len(values)], "datatype": "FP64", "data": values}]}
@@ -102,7 +103,7 @@ CONTESTANTS = (
         ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", *LEARNING),
         _mlserver,
         path="/v2/models/peer/infer",
-        body=lambda row: _v2(row) | {"outputs": [{"name": "predict_proba"}]},
+        body=lambda row: open_inference(row) | {"outputs": [{"name": "predict_proba"}]},
         shares=lambda said: said["outputs"][0]["data"],
         grpc=True,
     ),

@@ -14,8 +14,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import uvloop
+from load import Rate
 
 from mainstay.serving.grpc.messages import Messages
 from mainstay.serving.http2 import frames
@@ -51,6 +54,7 @@ class Caller(asyncio.Protocol):
         self._waiting = 0
         self._begun: dict[int, float] = {}
         self.seconds: list[float] = []
+        self.answer = b""
         self.until = 0.0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -97,6 +101,7 @@ class Caller(asyncio.Protocol):
 
     def _frame(self, kind: int, flags: int, identity: int, payload: bytes) -> None:
         if kind == frames.DATA:
+            self.answer = payload  # as long as it is one frame, which a row's is
             self._taken += len(payload)
             if self._taken > WINDOW // 2:
                 self._transport.write(frames.window_update(0, self._taken))
@@ -162,8 +167,13 @@ async def asked(port: int, path: str, message: bytes, *, connections: int, strea
     await asyncio.gather(*(caller.ended for caller in callers))
     took = time.perf_counter() - begun
     latencies = sorted(1e3 * each for caller in callers for each in caller.seconds)
-    ranked = statistics.quantiles(latencies, n=100, method="inclusive")
-    return {"requests_per_second": len(latencies) / took, "p50_ms": ranked[49], "p99_ms": ranked[98]}
+    ranked = [latencies[0]] * 99 if len(latencies) < 2 else statistics.quantiles(latencies, n=100, method="inclusive")
+    return {
+        "requests_per_second": len(latencies) / took,
+        "p50_ms": ranked[49],
+        "p99_ms": ranked[98],
+        "answer": callers[0].answer[5:].hex(),
+    }
 
 
 def one_row(model: str, numbers: int) -> bytes:
@@ -177,11 +187,50 @@ def one_row(model: str, numbers: int) -> bytes:
     return request.SerializeToString()
 
 
-def measured(port: int, message: bytes, *, connections: int = 32, seconds: float = 3.0, core: int = 1) -> dict:
-    """The same in a process of its own, on a core of its own."""
-    command = ["taskset", "-c", str(core), sys.executable, __file__, "--port", str(port)]
+def message_of(model: str, document: Mapping[str, Any]) -> bytes:
+    """A request of the protocol's REST side as a `ModelInferRequest`, with typed contents."""
+    fields = {"FP64": "fp64_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
+    request = Messages()["ModelInferRequest"](model_name=model)
+    for each in document["inputs"]:
+        given = request.inputs.add(name=each["name"], datatype=each["datatype"], shape=each["shape"])
+        data = [value.encode() if isinstance(value, str) else value for value in each["data"]]
+        getattr(given.contents, fields[each["datatype"]]).extend(data)
+        _told(given.parameters, each.get("parameters"))
+    _told(request.parameters, document.get("parameters"))
+    for each in document.get("outputs", ()):
+        request.outputs.add(name=each["name"])
+    return request.SerializeToString()
+
+
+def _told(parameters: Any, said: Mapping[str, str] | None) -> None:
+    for name, value in (said or {}).items():
+        parameters[name].string_param = value
+
+
+def measure(port: int, message: bytes, *, connections: int, seconds: float, cores: str) -> Rate:
+    """Asks over kept connections, in a process of its own, as fast as the server answers; `cores` as taskset has them.
+
+    Raises:
+        CalledProcessError: not every call was answered.
+    """
+    said = json.loads(_run(port, message, connections, seconds, cores))
+    return Rate(said["requests_per_second"], said["p99_ms"] / 1e3)
+
+
+def shares(port: int, message: bytes, output: str) -> list[float]:
+    """The numbers of an output of one answer."""
+    said = json.loads(_run(port, message, 1, 0.0, "1"))
+    reply = Messages()["ModelInferResponse"].FromString(bytes.fromhex(said["answer"]))
+    at = [each.name for each in reply.outputs].index(output)
+    if reply.raw_output_contents:
+        return list(memoryview(reply.raw_output_contents[at]).cast("d"))
+    return list(reply.outputs[at].contents.fp64_contents)
+
+
+def _run(port: int, message: bytes, connections: int, seconds: float, cores: str) -> bytes:
+    command = ["taskset", "-c", cores, sys.executable, __file__, "--port", str(port)]
     command += ["--connections", str(connections), "--seconds", str(seconds)]
-    return json.loads(subprocess.run(command, input=message, capture_output=True, check=True).stdout)
+    return subprocess.run(command, input=message, capture_output=True, check=True).stdout
 
 
 def main() -> None:

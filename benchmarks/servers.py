@@ -29,9 +29,10 @@ def bare(model: Path, *, cores: str = "0", workers: int = 1) -> Iterator[tuple[i
 
 
 @contextmanager
-def mainstay(project: Path, *options: str, cores: str = "0") -> Iterator[tuple[int, int]]:
-    """`mainstay serve` in a project: its port and its process id."""
+def mainstay(project: Path, *options: str, cores: str = "0", grpc: bool = False) -> Iterator[tuple[int, int]]:
+    """`mainstay serve` in a project: its port and its process id; with gRPC, if it is wanted, one port above."""
     port = processes.free_ports(2)
+    options = (*options, "--grpc-port", str(port + 1)) if grpc else options
     command = ["taskset", "-c", cores, sys.executable, "-m", "mainstay", "serve", "--port", str(port), *options]
     with processes.group(command, cwd=project, env=os.environ) as pid:
         yield port, pid

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import contestants
+import grpc_load
 import load
 import numpy as np
 import processes
@@ -35,7 +36,7 @@ from load import Question, Rate
 SERVER, LOADER = "0", "1"
 HEADERS = {"Content-Type": "application/json"}
 PREDICT = "/predict"
-SECTIONS = ("single", "bulk", "workers", "start", "peers")
+SECTIONS = ("single", "bulk", "grpc", "workers", "start", "peers")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,32 @@ def bulk(subject: Subject, given: Given) -> None:
             f"{fastapi.name} {middle(rates['them']):,.1f}/s, Mainstay {middle(rates['us']):,.1f}/s, "
             f"ratio {ratios(rates['us'], rates['them'])}",
         )
+
+
+def grpc(subject: Subject, given: Given) -> None:
+    """One row over gRPC, beside each server that speaks the same protocol."""
+    asked = grpc_load.message_of(subject.name, contestants.open_inference(subject.row))
+    with servers.mainstay(subject.project, grpc=True) as (ours, _):
+        right = servers.shares(_said(ours, subject.question))
+        for peer in (each for each in CONTESTANTS if each.grpc):
+            document = peer.body(subject.row)
+            theirs_asked = grpc_load.message_of("peer", document)
+            with _peer(peer, subject, given) as (theirs, _):
+                servers.ask(theirs, peer.path, json.dumps(document).encode())
+                _agree(grpc_load.shares(theirs + 1, theirs_asked, document["outputs"][0]["name"]), right, peer.name)
+                _agree(grpc_load.shares(ours + 1, asked, "probabilities"), right, "gRPC")
+                contest = {"them": (theirs + 1, theirs_asked), "us": (ours + 1, asked)}
+                rates: dict[str, list[Rate]] = {name: [] for name in contest}
+                for _ in range(given.rounds):
+                    for name, (port, message) in contest.items():
+                        many = {"connections": given.connections, "seconds": given.seconds, "cores": LOADER}
+                        rates[name].append(grpc_load.measure(port, message, **many))
+            them, us = rates["them"], rates["us"]
+            say(
+                f"{subject.name}: one row over gRPC, {peer.name} ({peer.packages[0]})",
+                f"{middle(them):,.0f}/s, p99 {_ms(them)} ms; Mainstay {middle(us):,.0f}/s, p99 {_ms(us)} ms; "
+                f"ratio {ratios(us, them)}",
+            )
 
 
 def _alone(model: Path, values: np.ndarray, seconds: float) -> Rate:
@@ -296,7 +323,7 @@ def main() -> None:
         made["credit"] = subjects.credit
     else:
         print("credit is left out: set MAINSTAY_TEST_DATA to the folder that holds credit.csv")
-    parts = {"single": single, "bulk": bulk, "workers": workers, "start": start, "peers": peers}
+    parts = {"single": single, "bulk": bulk, "grpc": grpc, "workers": workers, "start": start, "peers": peers}
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as at_end:
         at_end.callback(sys.stdout.flush)
         for name, make in made.items():

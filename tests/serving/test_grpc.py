@@ -435,7 +435,7 @@ TENSORS = st.fixed_dictionaries(
     cut=st.none() | st.tuples(st.integers(0, 200), st.binary(max_size=3)),
     model=st.sampled_from(["double", "table", "kinds"]),
 )
-def test_no_message_is_a_fault(client, tensors, raws, cells, cut, model):
+def test_no_message_is_a_fault(client, *, tensors, raws, cells, cut, model):
     made = MESSAGES["ModelInferRequest"](model_name=model)
     for each in tensors:
         given = made.inputs.add(name=each["name"], datatype=each["datatype"], shape=each.get("shape", []))

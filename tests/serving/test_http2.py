@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import struct
 import time
@@ -277,6 +278,24 @@ def test_a_size_beyond_the_bound_is_refused_before_it_comes(server):
         peer.send(headers(1), data(1, b"\0\x7f\xff\xff\xff" + bytes(100), end=False))
         assert peer.answer(1)[0]["grpc-status"] == "8"
         peer.send(data(1, bytes(1000), end=False), call(3))
+        assert answered(peer.answer(3)) == 6.0
+
+
+def test_a_connection_holds_no_more_than_its_share(server):
+    """Twenty messages of nearly the largest size, of which none is whole; or that grow to it."""
+    packed = gzip.compress(bytes(19_000_000))
+    small = b"\x01" + len(packed).to_bytes(4, "big") + packed
+    half = b"\0" + (19_000_000).to_bytes(4, "big") + bytes(16_000)
+    with connected(server) as peer:
+        for at in range(6):
+            parts = [small[cut : cut + 16_000] for cut in range(0, len(small), 16_000)]
+            peer.send(headers(1 + 2 * at, grpc_encoding="gzip"), *(data(1 + 2 * at, part, end=False) for part in parts))
+        kind, _, stream, block = peer.frames(lambda each: each[0] == frames.HEADERS)[-1]
+        assert (kind, stream, peer.decoder.read(block)["grpc-status"]) == (frames.HEADERS, 9, "8")
+        peer.send(call(101))
+        assert answered(peer.answer(101)) == 6.0
+    with connected(server) as peer:
+        peer.send(headers(1), data(1, half, end=False), call(3))
         assert answered(peer.answer(3)) == 6.0
 
 

@@ -66,8 +66,10 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self.begun = self._loop.time()
         self._data = bytearray()
-        self._messages: deque[bytes] = deque()
-        self._opened = False
+        self._messages: deque[tuple[bytes, int]] = deque()
+        """Whole ones, with their sizes as they came."""
+        self._held = 0
+        self._opened = self._over = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         within = timeout(fields.get("grpc-timeout"))
@@ -82,6 +84,8 @@ class Call:
 
     def received(self, data: bytes, *, ended: bool) -> None:
         """Takes a part of the body."""
+        if self._over:
+            return
         if not self._data and ended and not self._method.many and len(data) >= PREFIX and data[0] == 0:
             length = int.from_bytes(data[1:PREFIX], "big")
             if length + PREFIX == len(data) and length <= self._desk.max_body:
@@ -99,7 +103,9 @@ class Call:
             self._task.cancel()
 
     def fail(self, error: Exception) -> None:
-        """Ends the call with an error, whatever is going on."""
+        """Ends the call with an error, whatever is going on; one that has its end keeps it."""
+        if self._over:
+            return
         self.gone()
         self._refuse(self._desk.unanswered(self._fields, error))
 
@@ -107,7 +113,8 @@ class Call:
         self.fail(Late())
 
     def _take(self, data: bytes, *, ended: bool) -> None:
-        self._hold(data)
+        self._data += data
+        self._hold(len(data))
         while (message := self._next()) is not None:
             if len(self._messages) >= _WAITING:
                 raise Problem(429, f"{_WAITING} messages of this stream wait already: send fewer before their answers.")
@@ -118,14 +125,14 @@ class Call:
             if ended and not self._messages:
                 raise Problem(400, "The call has no whole message: send one.")
             if ended:
-                self._begin(self._messages.popleft())
+                self._begin(self._messages.popleft()[0])
             return
         if ended and self._data:
             raise Problem(400, "The stream ends within a message.")
         if self._task is None and (self._messages or ended):
             self._task = self._loop.create_task(self._answer_each())
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> tuple[bytes, int] | None:
         """The first message of what has come in, once it is whole."""
         data = self._data
         if len(data) < PREFIX:
@@ -137,17 +144,26 @@ class Call:
             return None
         message, packed = bytes(data[PREFIX : PREFIX + length]), data[0]
         del data[: PREFIX + length]
-        self._connection.held -= PREFIX + length
-        return self._unpacked(message) if packed else message
+        if not packed:
+            return message, PREFIX + length
+        whole = self._unpacked(message)
+        grown = max(0, len(whole) - length)
+        self._hold(grown)
+        return whole, PREFIX + length + grown
 
-    def _hold(self, data: bytes) -> None:
-        self._data += data
-        self._connection.held += len(data)
+    def _hold(self, size: int) -> None:
+        """Counts so many octets more; they are held until they are answered."""
+        self._held += size
+        self._connection.held += size
         if self._connection.held > HELD_AT_MOST * (self._desk.max_body + PREFIX):
             raise Problem(429, "The calls of this connection hold too much at a time: send fewer large ones together.")
 
+    def _release(self, size: int) -> None:
+        self._held -= size
+        self._connection.held -= size
+
     def _let_go(self) -> None:
-        self._connection.held -= len(self._data)
+        self._release(self._held)
         self._data = bytearray()
         self._messages.clear()
         if self._timer is not None:
@@ -179,6 +195,7 @@ class Call:
 
     async def _answer(self, message: bytes) -> None:
         reply = await self._method.answer(message, self._fields, self._left)
+        self._release(self._held)
         if reply.status != 200:
             self._refuse(reply)
             return
@@ -188,7 +205,9 @@ class Call:
         """Answers the messages that are there, one after the other; the stream ends when the caller ends it."""
         out, stream = self._connection.out, self._stream
         while self._messages:
-            reply = await self._method.answer(self._messages.popleft(), self._fields, self._left)
+            message, size = self._messages.popleft()
+            reply = await self._method.answer(message, self._fields, self._left)
+            self._release(size)
             if reply.status != 200:
                 self._let_go()
                 self._refuse(reply)
@@ -201,13 +220,14 @@ class Call:
             self._task = None
             return
         self._let_go()
+        self._over = True
         if self._opened:
             out.send(stream, b"", WELL)
         else:
             out.only(stream, OPENING + WELL)
 
     def _refuse(self, reply: Reply) -> None:
-        trailers = block(reply.headers)
+        trailers, self._over = block(reply.headers), True
         if self._opened:
             self._connection.out.forget(self._stream)
             self._connection.out.send(self._stream, b"", trailers)
