@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through playwright; one for the whole session."""
+"""A headless Chromium, driven through playwright; one for each file: as long as one is there, an event loop runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _absent(why: str) -> None:
     pytest.skip(f"{why}: install it (on Debian: apt-get install chromium) to run the browser tests")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     program = os.environ.get("MAINSTAY_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
