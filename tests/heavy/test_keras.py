@@ -304,3 +304,12 @@ def test_rows_outside_of_an_embedding_are_refused():
     loaded = _model(_draft(model, X=pd.Series(["a", "zzz"] * 10, name="word"), trusted=(savedmodel.TRUST,)))
     with pytest.raises(InputError, match="The model itself refuses"):
         loaded.predict({"word": ["c"]})
+
+
+def test_common_activations_are_onnx():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 5)).astype("float32")
+    names = ["gelu", "silu", "mish", "softplus", "selu", "leaky_relu", "elu", "hard_sigmoid", "softsign", "tanh"]
+    dense = [layers.Dense(6, activation=name) for name in names]
+    built = _draft(keras.Sequential([keras.Input((5,)), *dense, layers.PReLU(), layers.Dense(1)]), X=x)
+    assert built.format == "onnx", built.reason

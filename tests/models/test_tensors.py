@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mainstay.models.signature import Cells, Column, InputError, Reader, Signature, SignatureError
-from mainstay.models.tensors import Image, Tensor, empty, plain, read
+from mainstay.models.tensors import Image, Tensor, empty, plain, read, with_images
 
 NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 
@@ -219,3 +219,11 @@ def test_pictures_of_a_few_bytes_each_do_not_fill_the_memory():
     tensor = Tensor(name="x", dtype="float32", shape=(4096, 4096), image=Image(mode="L", layout="HW"))
     with pytest.raises(InputError, match="got 5 pictures, and 4 of this size are decoded at once"):
         read(tensor, [b"not looked at"] * 5)
+
+
+def test_a_picture_of_no_input_is_told_which_there_are():
+    with pytest.raises(InputError, match="'pic', which is no input of arrays: the model has 'x', 'mask'"):
+        with_images(
+            [Tensor(name="x", dtype="float32", shape=(2,)), Tensor(name="mask", dtype="bool", shape=())],
+            {"pic": Image(mode="L", layout="HWC")},
+        )

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from mainstay.errors import MainstayError
+from mainstay.models.formats.foreign.plain_files import check_files
 from mainstay.models.formats.foreign.protocol import CannotImport, Format, Imported, Told
 from mainstay.models.formats.foreign.refused import check_readable
 
@@ -55,6 +56,7 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise CannotImport(f"There is no file or folder {path}.")
+    check_files(path)
     head = b""
     if path.is_file():
         with path.open("rb") as file:

@@ -88,7 +88,11 @@ def with_images(tensors: Sequence[Tensor], images: Mapping[str, Image]) -> tuple
     """
     names = [tensor.name for tensor in tensors]
     if unknown := [name for name in images if name not in names]:
-        raise InputError(f"images names {unknown[0]!r}, which is no input of arrays.{did_you_mean(unknown[0], names)}")
+        known = ", ".join(map(repr, names)) or "none, for all inputs are columns"
+        raise InputError(
+            f"images names {unknown[0]!r}, which is no input of arrays: the model has {known}."
+            f"{did_you_mean(unknown[0], names)}"
+        )
     return tuple(
         msgspec.structs.replace(tensor, image=images[tensor.name]) if tensor.name in images else tensor
         for tensor in tensors

@@ -12,10 +12,11 @@ from mainstay.errors import MainstayError
 from mainstay.models import package as files
 from mainstay.models.package import Package
 from mainstay.models.tensors import Tensor
+from mainstay.operations.expecting import expected
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
-from mainstay.registry.errors import ModelNotFound
+from mainstay.registry.errors import AliasMoved, ModelNotFound
 from mainstay.registry.records import Status, Version
 
 _T = TypeVar("_T")
@@ -196,13 +197,25 @@ def happened(folder: Path, model: str | None, *, limit: int, before: int | None 
     )
 
 
-def point(folder: Path, ref: str, alias: str, *, reason: str) -> Pointed:
-    """Points an alias at a version, from wherever it is now. Raises AliasMoved if somebody else moved it meanwhile."""
+def point(folder: Path, ref: str, alias: str, *, reason: str, expecting: str | None = None) -> Pointed:
+    """Points an alias at a version, from wherever it is now.
+
+    Args:
+        expecting: the version that it has to be at now, such as "credit:1", or "none"; by default anywhere.
+
+    Raises:
+        AliasMoved: it is elsewhere, or somebody else moved it meanwhile. BadName, VersionNotFound.
+    """
     with opened(folder, create=False) as registry:
         subscribe(folder, registry)
         version = registry.version(ref)
         at = next((a for a in registry.aliases(version.model) if a.name == alias), None)
         before = None if at is None else registry.version(at.ref)
+        if expecting is not None:
+            wanted, found = expected(registry, expecting, version.model), None if before is None else before.ref
+            if wanted != found:
+                by = None if at is None else at.actor
+                raise AliasMoved(version.model, alias, expected=wanted, found=found, by=by)
         registry.point(version.model, alias, version, expecting=before, actor=actor(), reason=reason)
     return Pointed(alias=f"{version.model}@{alias}", version=version.ref, before=None if before is None else before.ref)
 

@@ -10,11 +10,12 @@ import msgspec
 from mainstay.errors import CheckFailed, MachineError
 from mainstay.models.classes import FORMAT
 from mainstay.models.package import Package
+from mainstay.operations.expecting import expected
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted, allowed_here
 from mainstay.operations.registries import opened, place_of
 from mainstay.operations.telling import subscribe
-from mainstay.registry.errors import NotDeployed
+from mainstay.registry.errors import DeploymentMoved, NotDeployed
 from mainstay.registry.records import Beside, Deployment, Member, Version
 from mainstay.registry.store import Registry
 from mainstay.serving.environments import Environments
@@ -47,7 +48,14 @@ class NotAcknowledged(MachineError):
 
 
 def deploy(
-    folder: Path, ref: str, *, reason: str = "", override: bool = False, beside: bool = False, timeout: float = 60.0
+    folder: Path,
+    ref: str,
+    *,
+    reason: str = "",
+    override: bool = False,
+    beside: bool = False,
+    expecting: str | None = None,
+    timeout: float = 60.0,
 ) -> Deployed:
     """Deploys a version, and returns when every worker of every running server serves it.
 
@@ -57,6 +65,7 @@ def deploy(
     Args:
         beside: leave the traffic where it is: the version answers where it is asked for by number.
         override: deploy although it failed a gate; takes a reason, and is recorded.
+        expecting: the version that has to take the traffic now, such as "credit:1", or "none"; by default any.
         timeout: seconds to wait for running servers.
 
     Raises:
@@ -67,16 +76,26 @@ def deploy(
         DidNotComeUp: a server could not bring it up; nothing changed.
         NotAcknowledged: a server did not answer in time; the deployment stands.
         NotDeployed, TakesTraffic: it cannot be beside another version, for none takes the traffic, or it does itself.
-        VersionNotFound and its like; DeploymentMoved: somebody else deployed meanwhile.
+        VersionNotFound and its like; DeploymentMoved: another version than the expected one takes the
+            traffic, or somebody else deployed meanwhile.
     """
     with opened(folder, create=False) as registry:
         subscribe(folder, registry)
         version = registry.version(ref)
-        ready_here(folder, admitted(folder, registry, version))
         before = registry.deployment(version.model)
+        if expecting is not None:
+            check_expected(registry, expecting, version.model, before)
+        ready_here(folder, admitted(folder, registry, version))
         if beside:
             return put_beside(registry, version, before, reason=reason, override=override, timeout=timeout)
         return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
+
+
+def check_expected(registry: Registry, expecting: str, model: str, now: Deployment | None) -> None:
+    """Raises DeploymentMoved where another version takes the traffic; BadName, VersionNotFound."""
+    wanted, found = expected(registry, expecting, model), None if now is None else now.version.ref
+    if wanted != found:
+        raise DeploymentMoved(model, expected=wanted, found=found, by=now.actor if now else None)
 
 
 def ready_here(folder: Path, package: Package) -> None:

@@ -12,12 +12,13 @@ import msgspec
 
 from mainstay.errors import MainstayError
 from mainstay.operations.deploying import Deployed, ready_here, switch
+from mainstay.operations.expecting import expected
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
 from mainstay.registry import events
-from mainstay.registry.errors import AliasNotFound, DeploymentMoved, ModelNotFound
+from mainstay.registry.errors import AliasMoved, AliasNotFound, DeploymentMoved, ModelNotFound
 from mainstay.registry.records import Event
 from mainstay.registry.refs import CHAMPION, alias_name
 from mainstay.registry.store import Registry
@@ -98,7 +99,15 @@ def history(
     return History(model=model, moves=chosen[:limit], next=chosen[limit - 1].event if len(chosen) > limit else None)
 
 
-def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "", timeout: float = 60.0) -> RolledBack:
+def rollback(
+    folder: Path,
+    model: str,
+    *,
+    alias: str = CHAMPION,
+    reason: str = "",
+    expecting: str | None = None,
+    timeout: float = 60.0,
+) -> RolledBack:
     """Brings back the version that a name meant before: by deploying it, and waiting for the servers as `deploy`
     does; or, with another alias than "champion", by pointing the alias at it.
 
@@ -107,6 +116,7 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
 
     Args:
         reason: why; by default, that it is a rollback, and from where.
+        expecting: the version that the name has to mean now, such as "credit:2", or "none"; by default any.
         timeout: seconds to wait for running servers.
 
     Raises:
@@ -120,6 +130,11 @@ def rollback(folder: Path, model: str, *, alias: str = CHAMPION, reason: str = "
         subscribe(folder, registry)
         moves = [move for move in moves_of(registry, model, limit=LOOKED_AT) if move.name == alias]
         step = step_back(list(reversed(moves)))
+        if expecting is not None and (wanted := expected(registry, expecting, model)) != step.now:
+            by = moves[0].actor if moves else None
+            if alias == CHAMPION:
+                raise DeploymentMoved(model, expected=wanted, found=step.now, by=by)
+            raise AliasMoved(model, alias, expected=wanted, found=step.now, by=by)
         if step.previous is None:
             if not moves and alias != CHAMPION:
                 raise AliasNotFound(model, alias, [found.name for found in registry.aliases(model)])

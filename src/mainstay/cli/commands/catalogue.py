@@ -19,6 +19,11 @@ Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="A version: credit:1, credit@champion, or credit for its newest.")
 ]
 
+Expect = Annotated[
+    str | None,
+    typer.Option("--expect", metavar="VERSION", help="Refuse unless the name is at this version now; none: nowhere."),
+]
+
 
 @app.command("list")
 def list_versions(
@@ -90,15 +95,16 @@ def alias(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The alias, such as champion.")],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Point an alias at VERSION, so that credit@NAME means it.
 
-    Example: mainstay alias credit:2 favourite --reason "asked for by risk"
+    Example: mainstay alias credit:2 favourite --reason "asked for by risk" --expect credit:1
     """
     from mainstay.operations.catalogue import point  # noqa: PLC0415
 
-    done = point(Path.cwd(), version, name, reason=reason)
+    done = point(Path.cwd(), version, name, reason=reason, expecting=expect)
     show(done, as_json=as_json, human=lambda out: out.print(f"{done.alias} is {done.version} now.", markup=False))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mainstay.cli.app import app
+from mainstay.cli.commands.catalogue import Expect
 from mainstay.cli.output import Json, show, table
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def rollback(
     *,
     alias: Annotated[str, typer.Option("--alias", help="The alias; champion is the deployed version.")] = "champion",
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")] = "",
+    expect: Expect = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)] = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +78,7 @@ def rollback(
     """
     from mainstay.operations.history import rollback as run  # noqa: PLC0415
 
-    done = run(Path.cwd(), model, alias=alias, reason=reason, timeout=timeout)
+    done = run(Path.cwd(), model, alias=alias, reason=reason, expecting=expect, timeout=timeout)
 
     def human(out: object) -> None:
         came_from = f", in place of {done.before}." if done.before else "."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mainstay.cli.app import app
+from mainstay.cli.commands.catalogue import Expect
 from mainstay.cli.output import Json, show
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def deploy(
             "--beside", help="Leave the traffic where it is: VERSION answers only where it is asked for by number."
         ),
     ] = False,
+    expect: Expect = None,
     timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def deploy(
     """
     from mainstay.operations.deploying import deploy as run  # noqa: PLC0415
 
-    done = run(Path.cwd(), version, reason=reason, override=override, beside=beside, timeout=timeout)
+    done = run(Path.cwd(), version, reason=reason, override=override, beside=beside, expecting=expect, timeout=timeout)
 
     def human(out: object) -> None:
         where = f" in place of {done.before}" if done.before else f" beside {done.beside}" if done.beside else ""

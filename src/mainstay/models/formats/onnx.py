@@ -17,6 +17,7 @@ import onnxruntime
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
+from mainstay.models.formats.bounded_runs import bounded_run
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError, Signature
 
@@ -63,6 +64,7 @@ class OnnxRunner:
             raise MainstayError(f"ONNX Runtime refuses the model: {said(error)}.") from error
         # Kept by the session for making itself again on other hardware: a second copy of the model that nobody reads.
         self._session._model_bytes = None  # noqa: SLF001 - there is no public way
+        self._run = bounded_run(self._session, graph)
         self._signature = signature
         self._types = {entry.name: entry.type for entry in self._session.get_inputs()}
         self._alone = self._types.keys() == {FEATURES}
@@ -79,7 +81,7 @@ class OnnxRunner:
     def call(self, cells: Cells, features: Any | None) -> Callable[[], Any]:
         """What runs the graph for these rows each time it is called, and nothing else: for measuring."""
         feeds = self._feeds(cells, features)
-        return lambda: self._session.run(self._outputs, feeds)
+        return lambda: self._run(self._outputs, feeds)
 
     def _feeds(self, cells: Cells, features: Any | None) -> dict[str, Any]:
         feeds = {FEATURES: features} if features is not None else {}
@@ -91,7 +93,9 @@ class OnnxRunner:
     def run(self, cells: Cells, features: Any | None) -> Answers:
         feeds = self._feeds(cells, features)
         try:
-            answered = self._session.run(self._outputs, feeds)
+            answered = self._run(self._outputs, feeds)
+        except InputError:
+            raise
         except Exception as error:  # as above
             outside = _OUTSIDE.search(str(error))
             if not cells.tensors and outside is None:

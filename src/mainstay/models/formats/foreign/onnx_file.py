@@ -18,6 +18,7 @@ import onnxruntime
 from onnx import TensorProto, checker
 
 from mainstay.models.answers import Answers, are_probabilities
+from mainstay.models.formats.bounded_runs import bounded_run
 from mainstay.models.formats.foreign.onnx_inputs import Inputs, inputs_of
 from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.packing import packed
@@ -25,7 +26,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Tol
 from mainstay.models.formats.onnx import said as refusal
 from mainstay.models.packaging import Built
 from mainstay.models.runtime import decided
-from mainstay.models.signature import Cells, Signature
+from mainstay.models.signature import Cells, InputError, Signature
 
 NAME = "ONNX"
 NATIVE_READER = True
@@ -147,11 +148,12 @@ def _native(content: bytes, inputs: Inputs, said: Said) -> Any:
     """Asks the file as it was given, by its own names."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it refuses is told in a sentence
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, with no common root
         raise CannotImport(f"ONNX Runtime refuses the model: {refusal(error)}.") from error
+    run = bounded_run(session, content)
     entries = session.get_inputs()
 
     def ask(cells: Cells) -> Answers:
@@ -168,7 +170,9 @@ def _native(content: bytes, inputs: Inputs, said: Said) -> Any:
                     values = cells.numbers[:, [index]].astype("float32" if "float" in declared else kind)
                 feeds[column.name] = values
         try:
-            found = session.run(said.asked, feeds)
+            found = run(said.asked, feeds)
+        except InputError as error:
+            raise CannotImport(f"{error} It is none that could be served.") from error
         except Exception as error:  # as above
             raise CannotImport(
                 f"The model does not answer rows that its own inputs describe: {refusal(error)}."

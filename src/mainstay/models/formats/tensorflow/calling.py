@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from mainstay.errors import MissingExtra
 from mainstay.models.formats.graph import CannotExport
 from mainstay.models.formats.tensorflow.graphs import check_saved_model, files_of
 from mainstay.models.formats.tensorflow.interface import Spec
+from mainstay.models.formats.tensorflow.rewriting import write_erfc
 from mainstay.models.signature import InputError
 from mainstay.models.tensors import Array
 
@@ -30,6 +32,9 @@ _HALVES = ("float16", "bfloat16")
 
 def library() -> Any:
     """TensorFlow. Raises MissingExtra."""
+    # What it says of this machine while it is imported is nothing that a user can mend; it raises what matters.
+    # It reads this once, when it is loaded.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of while it is imported is its own matter
@@ -220,6 +225,7 @@ def to_onnx(source: Source) -> onnx.ModelProto:
             model: onnx.ModelProto = optimizer.optimize_graph(converted).make_model("converted by Mainstay")
         except Exception as error:  # tf2onnx raises what its parts raise
             raise CannotExport(f"tf2onnx cannot write it ({_first(error)})") from error
+    write_erfc(model.graph)
     unknown = {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)}
     if unknown:
         raise CannotExport(f"ONNX has no operator for TensorFlow's {', '.join(sorted(unknown))}")
