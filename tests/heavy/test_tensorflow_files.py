@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -275,3 +277,11 @@ def test_every_allowed_operator_is_one_of_tensorflow():
 
 def test_no_allowed_class_of_keras_takes_code():
     assert not CLASSES & {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Model", "Layer"}
+
+
+def test_importing_the_library_says_nothing_of_the_machine():
+    code = (
+        "import sys; from mainstay.models.formats.tensorflow.calling import library; library(); sys.stderr.write('x')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stderr[:1] == "x"

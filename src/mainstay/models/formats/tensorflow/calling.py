@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,11 +33,10 @@ _HALVES = ("float16", "bfloat16")
 
 def library() -> Any:
     """TensorFlow. Raises MissingExtra."""
-    # What it says of this machine while it is imported is nothing that a user can mend; it raises what matters.
-    # It reads this once, when it is loaded.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
     try:
-        with warnings.catch_warnings():
+        with _unheard(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of while it is imported is its own matter
             import tensorflow as tf  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -235,6 +235,24 @@ def to_onnx(source: Source) -> onnx.ModelProto:
 def input_name(at: int) -> str:
     """The name of an input in a SavedModel that was written here."""
     return f"input_{at:03d}"
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keeps away what TensorFlow tells of this machine while it is imported: it writes past Python, and heeds no level
+    before it is there. Nothing of it is to be mended by a user; what is in the way is raised."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # the process has no standard error
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _output(at: int) -> str:
