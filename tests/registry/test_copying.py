@@ -49,6 +49,9 @@ def source(tmp_path: Path) -> Iterator[Registry]:
         registry.deploy(first, expecting=None, actor="ada")
         registry.deploy(failed, expecting=first, actor="ada", override=True, reason="a trial")
         registry.deploy_beside(second, expecting=failed, actor="ada", reason="old callers")
+        registry.keys.create("one", "billing", sha256="a" * 64, rate=5.0, actor="ada")
+        registry.keys.create("two", "leaver", sha256="b" * 64, actor="ada")
+        registry.keys.revoke("leaver", actor="ada")
         yield registry
 
 
@@ -63,6 +66,7 @@ def expect_the_same(one: Registry, other: Registry) -> None:
     assert other.events(limit=1000) == one.events(limit=1000)
     assert other.deployments() == one.deployments()
     assert other.generation() == one.generation()
+    assert (other.keys.all(), other.keys.edition()) == (one.keys.all(), one.keys.edition())
     for model in one.models():
         assert other.aliases(model) == one.aliases(model)
     for version in one.versions():
