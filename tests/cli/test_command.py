@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -182,6 +183,27 @@ def test_a_second_interrupt_ends_at_once_and_registers_nothing(tmp_path: Path, s
     with Registry.open(state_of(folder)) as registry:
         assert registry.versions() == []
         assert registry.events() == []
+
+
+def test_an_interrupt_at_the_end_of_an_object_is_not_lost() -> None:
+    code = """
+import importlib, signal, time
+app = importlib.import_module("mainstay.cli.app")
+
+class Ends:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0)
+
+def run(words):
+    Ends()
+    time.sleep(30)
+
+app.run = run
+app.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_try_serves_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:

@@ -67,7 +67,8 @@ def sound(tmp_path_factory):
     boosted.save_model(folder / "model.json")
     light = LGBMClassifier(n_estimators=3, num_leaves=4, verbose=-1).fit(X, y)
     light.booster_.save_model(folder / "model.txt")
-    package = draft_of(light, Given(X=X)).built.draft.package()
+    named = LGBMClassifier(n_estimators=3, num_leaves=4, verbose=-1).fit(X, np.where(y, "yes", "no"))
+    package = draft_of(named, Given(X=X)).built.draft.package()
     (folder / "model.pmml").write_bytes(pmml_of(package))
     return folder
 

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -50,6 +51,7 @@ def main() -> None:
     """Runs a command; the process ends with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that knows no "–"
+    sys.unraisablehook = _unraisable
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # while another one was being told
@@ -60,6 +62,16 @@ def main() -> None:
     except OSError:  # what it still holds goes nowhere: at the end, Python would only try again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _unraisable(told: Any) -> None:
+    """Has an interrupt come again that fell where Python cannot raise it and would drop it: in an object's end."""
+    if issubclass(told.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(told)
 
 
 def run(words: Sequence[str]) -> int:
