@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from live import Server, serving, until
 from subjects import ROW, double, loan
@@ -110,8 +112,9 @@ def test_nobody_manages_without_a_key_for_it(server, client):
 
         until(refused)
     assert "loan" not in index(client, ready=True)
-    (path,) = (server.folder / ".mainstay" / "run").glob(f"*/hosts/{control.NAME}")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    opened = psutil.Process(server.process.pid).net_connections(kind="unix")
+    (path,) = {each.laddr for each in opened if each.laddr.endswith(f"/{control.NAME}")}
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
 
 
 def test_wishes_beyond_what_is_done_at_once_are_refused_and_faults_are_told(tmp_path):

@@ -84,6 +84,10 @@ _SERVE = {
     "Default: 128.",
     "queue": "Most requests that wait for one slow model in each worker; more are refused with 429. Default: 256.",
     "timeout": "Seconds that a request may take, unless it says less; then it is refused with 504. Default: 30.",
+    "orphaned_for": "Seconds that workers go on when the server was killed, for another to take the port over;\n"
+    "0: not at all. Default: 60.0.",
+    "otlp": 'OpenTelemetry collector that takes traces over HTTP, such as "http://127.0.0.1:4318". Default: none.',
+    "trace_share": "With otlp: share of the requests to trace, of those whose caller does not say. Default: 1.0.",
 }
 _REGISTRY = {
     "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"
@@ -111,6 +115,7 @@ _TABLES = {
 }
 _EXAMPLES: dict[str, Any] = {
     "grpc_port": 8081,
+    "otlp": "http://127.0.0.1:4318",
     "positive": "yes",
     "train": "my_module:fit",
     "path": "data.csv",
