@@ -90,7 +90,8 @@ def test_the_memory_of_versions_that_were_taken_away_returns(tmp_path: Path, mon
             assert gone[-1]() is None  # not even before the next request
             sizes.append(psutil.Process().memory_info().rss)
         model = SIZE * SIZE * 8
-        assert max(sizes[6:]) - sizes[5] < 2 * model  # 8 more turns held less than two of them would
+        # One model more or less may be given back late; of 10 turns, 10 would be kept.
+        assert min(sizes[-4:]) - min(sizes[:4]) < 2 * model
 
     asyncio.run(follow())
 
