@@ -14,10 +14,7 @@ from mainstay.registry.records import Beside, Version
 _B = schema.beside.c
 _HERE = "beside_"
 _ALL = (
-    versions.query()
-    .add_columns(
-        *(column.label(_HERE + column.name) for column in (_B.generation, _B.override, _B.actor, _B.reason, _B.since))
-    )
+    versions.query_with(_HERE, _B.generation, _B.override, _B.actor, _B.reason, _B.since)
     .where(_B.version_id.is_not(None))
     .order_by(schema.model.c.name, schema.version.c.number)
 )
@@ -73,11 +70,5 @@ def generation_of(connection: Connection, version: Version) -> int | None:
 
 
 def _beside(row: Row[Any]) -> Beside:
-    mine: dict[str, Any] = {}
-    of_version: dict[str, Any] = {}
-    for name, value in row._mapping.items():  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
-        if name.startswith(_HERE):
-            mine[name.removeprefix(_HERE)] = value
-        else:
-            of_version[name] = value
-    return Beside(version=Version(**of_version), **mine)
+    version, mine = versions.parted(row, _HERE)
+    return Beside(version=version, **mine)

@@ -223,19 +223,10 @@ def _compare(model: str, found: Deployment | None, expecting: Version | None) ->
 
 
 def _deployments() -> Select[Any]:
-    columns = (_D.generation, _D.override, _D.actor, _D.reason, _D.since)
-    return (
-        versions.query()
-        .add_columns(*(column.label(_HERE + column.name) for column in columns))
-        .where(_D.version_id.is_not(None))
-    )
+    columns = _D.generation, _D.override, _D.actor, _D.reason, _D.since
+    return versions.query_with(_HERE, *columns).where(_D.version_id.is_not(None))
 
 
 def _deployment(row: Row[Any], others: tuple[Beside, ...]) -> Deployment:
-    mine, of_version = {}, {}
-    for name, value in row._mapping.items():  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
-        if name.startswith(_HERE):
-            mine[name.removeprefix(_HERE)] = value
-        else:
-            of_version[name] = value
-    return Deployment(version=Version(**of_version), beside=others, **mine)
+    version, mine = versions.parted(row, _HERE)
+    return Deployment(version=version, beside=others, **mine)

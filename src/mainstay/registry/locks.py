@@ -44,10 +44,8 @@ def train_lock(root: Path) -> Iterator[None]:
     """
     descriptor = _opened(root / TRAIN_LOCK)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingRuns(root.resolve(), _holder(descriptor)) from None
+        if not taken(descriptor):
+            raise TrainingRuns(root.resolve(), _holder(descriptor))
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, msgspec.json.encode(Holder(os.getpid(), datetime.now(UTC))), 0)
@@ -68,7 +66,7 @@ def file_lock(path: Path, *, patience: float) -> Iterator[None]:
     descriptor = _opened(path)
     try:
         until = time.monotonic() + patience
-        while not _taken(descriptor):
+        while not taken(descriptor):
             if time.monotonic() >= until:
                 raise MachineError(
                     f"Another process has held {path} for {patience:g} seconds: let it end, or end it, then try again."
@@ -87,7 +85,8 @@ def _opened(path: Path) -> int:
         raise refused(error, path) from error
 
 
-def _taken(descriptor: int) -> bool:
+def taken(descriptor: int) -> bool:
+    """Locks an open file or folder for this process, where nobody else has; whether it did."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

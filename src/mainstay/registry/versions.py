@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, insert, select
 
 from mainstay.models.package import GOLDEN, SIGNATURE, SPEC, Draft, FileEntry, Manifest
 from mainstay.registry import events, schema
@@ -25,6 +25,22 @@ from mainstay.registry.transactions import as_kept
 
 _V, _M, _D, _A = schema.version.c, schema.model.c, schema.deployment.c, schema.attestation.c
 _B = schema.beside.c
+
+
+def query_with(prefix: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Versions, and these columns of what joins them, whose names then begin with `prefix`; see `parted`."""
+    return query().add_columns(*(column.label(prefix + str(column.key)) for column in columns))
+
+
+def parted(row: Row[Any], prefix: str) -> tuple[Version, dict[str, Any]]:
+    """The version in a row of `query_with`, and the values of the columns beside it, by name."""
+    beside, own = {}, {}
+    for name, value in row._mapping.items():  # noqa: SLF001 — SQLAlchemy's public name for a row as a mapping
+        if name.startswith(prefix):
+            beside[name.removeprefix(prefix)] = value
+        else:
+            own[name] = value
+    return Version(**own), beside
 
 
 def query() -> Select[Any]:

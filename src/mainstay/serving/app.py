@@ -14,19 +14,20 @@ from typing import Any, Protocol
 
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
-from mainstay.serving.door import Door, Shared, no_form
+from mainstay.serving.door import Door, no_form, shared
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import passed_on
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
-from mainstay.serving.protocols.codec import CLOSE, DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
+from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
 from mainstay.serving.protocols.plain import Plain
 from mainstay.serving.protocols.tf_serving import TfServing
+from mainstay.serving.way_out import closing
 
 ASK_PERSON = ("www-authenticate", 'Basic realm="mainstay", charset="UTF-8"')
 """Has a browser ask for a user, who does not matter, and a password, which is the key."""
@@ -151,7 +152,7 @@ class App:
             if not self.door.shares(origin):
                 return proto
             if scope.method != "OPTIONS" or given.get("access-control-request-method") is None:
-                return Shared(proto, origin)
+                return shared(proto, origin)
             reply = self.door.preflight(given)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
             reply = self.plane.refused(dialect, error)
@@ -211,7 +212,7 @@ class App:
         self.answers += 1
         if self.answers >= self._close_at:
             self._close_at = self.answers + self._close_every
-            headers = headers if CLOSE in headers else [*headers, CLOSE]
+            headers = closing(headers)
         proto.response_bytes(reply.status, headers, body)
 
 

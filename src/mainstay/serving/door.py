@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mainstay.serving.protocols.codec import Given, Headers, Problem, Reply, kind_of
+from mainstay.serving.way_out import Changed
 
 REMEMBERED = 256
 """Hosts that are not looked at again."""
@@ -133,23 +134,9 @@ def no_form(content_type: str | None) -> None:
         raise Problem(415, f"Content type {kind_of(content_type)!r} is not taken here: send application/json.")
 
 
-class Shared:
-    """A request of a page that we share with, whose answers say so."""
-
-    def __init__(self, proto: Any, origin: str) -> None:
-        self._proto, self._headers = proto, _shared(origin)
-
-    def __call__(self) -> Any:
-        return self._proto()
-
-    def __aiter__(self) -> Any:
-        return self._proto.__aiter__()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._proto, name)
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        self._proto.response_bytes(status, [*headers, *self._headers], body)
+def shared(proto: Any, origin: str) -> Changed:
+    """The way out of a request of a page that we share with: its answers say so."""
+    return Changed(proto, lambda headers: [*headers, *_shared(origin)])
 
 
 def _shared(origin: str) -> Headers:

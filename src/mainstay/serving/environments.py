@@ -24,6 +24,7 @@ from mainstay.models.classes import CLASS, OURS, REQUIREMENTS, ClassSpec
 from mainstay.models.package import Package, PackageCorrupt
 from mainstay.models.requirements import locked
 from mainstay.registry.disk import refused
+from mainstay.registry.locks import taken
 from mainstay.serving.uv import make_environment
 
 FOLDER = "environments"
@@ -99,7 +100,7 @@ class Environments:
         """Removes one, unless somebody builds it, or has used it meanwhile."""
         lock = os.open(self.root / f"{_key_in(place)}.lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            if not _taken(lock) or _used(place) >= before:
+            if not taken(lock) or _used(place) >= before:
                 return False
             gone = place if place.name.startswith(".") else place.with_name(f".{place.name}-gone")
             place.rename(gone)  # whole or absent, whoever is stopped
@@ -112,7 +113,7 @@ class Environments:
         self.root.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.root / f"{place.name}.lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            if not _taken(lock):
+            if not taken(lock):
                 told()
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if _whole(place):  # whoever had the lock has built it
@@ -180,14 +181,6 @@ def _python(place: Path) -> Path:
 def _whole(place: Path) -> bool:
     # The Python that it was made from may have been removed since: then the link leads nowhere.
     return _python(place).exists()
-
-
-def _taken(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sentence(packages: int, python: str) -> str:

@@ -13,7 +13,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from ssl import SSLError
-from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -21,8 +20,8 @@ from granian.http import HTTP1Settings
 from mainstay.serving.accepting import InheritedServer, most_connections, quiet
 from mainstay.serving.app import App, Proto, Scope
 from mainstay.serving.logs import Log
-from mainstay.serving.protocols.codec import CLOSE, Headers
 from mainstay.serving.tls import BadCertificate, Tls
+from mainstay.serving.way_out import Changed, closing
 
 IDLE_FOR = 60.0
 """Seconds for which a connection may be silent."""
@@ -37,26 +36,7 @@ class _Face:
         self._app, self.over = app, False
 
     def __rsgi__(self, scope: Scope, proto: Proto) -> Awaitable[None]:
-        return self._app.__rsgi__(scope, _Closing(proto) if self.over else proto)
-
-
-class _Closing:
-    """A connection that ends with its next answer."""
-
-    def __init__(self, proto: Any) -> None:
-        self._proto = proto
-
-    def __call__(self) -> Any:
-        return self._proto()
-
-    def __aiter__(self) -> Any:
-        return self._proto.__aiter__()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._proto, name)
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        self._proto.response_bytes(status, headers if CLOSE in headers else [*headers, CLOSE], body)
+        return self._app.__rsgi__(scope, Changed(proto, closing) if self.over else proto)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mainstay.registry.locks import taken
+
 YOUNG = 10.0
 """Seconds in which a new folder may not be locked yet."""
 RUN = "run"
@@ -55,7 +57,7 @@ def has_workers(run: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _locked(handle)
+        return not taken(handle)
     finally:
         os.close(handle)
 
@@ -70,7 +72,7 @@ def left_behind(root: Path) -> Iterator[tuple[Path, int]]:
             handle = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
-        if _locked(handle):
+        if taken(handle):
             yield run, handle
         else:
             os.close(handle)
@@ -85,15 +87,6 @@ def _abandoned(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return _locked(handle)
+        return taken(handle)
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    """Locks a file or folder for this process, where nobody else has; whether it did."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
