@@ -6,9 +6,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from mainstay.registry.plans import Plan
+
 Status = Literal["deployed", "beside", "ready", "failed"]
 KeyVerb = Literal["predict", "read", "manage"]
 """What a key may do: ask for predictions; read metadata, metrics and documents; load and unload models."""
+
+
+CandidateMode = Literal["probe", "split", "shadow", "rolling", "warm", "off"]
+"""probe: in its host process, no traffic. split: it answers a share of the requests, from its host. shadow: it gets
+copies of a share of them. rolling: in the place of the stable version, in a share of the workers. warm: ready in every
+worker, no traffic. off: gone."""
+RolloutState = Literal[
+    "validating",
+    "waiting",
+    "progressing",
+    "paused",
+    "promoting",
+    "watching",
+    "completed",
+    "rolling_back",
+    "rolled_back",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +98,85 @@ class Beside:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The other version of a running rollout, and what servers are to do with it."""
+
+    rollout: str
+    """The rollout's id."""
+    version: Version
+    """The candidate; or, once a blue-green switch has put that in the traffic, the version before."""
+    mode: CandidateMode
+    share: int
+    """In ten-thousandths: of the requests (split), of the copies of requests (shadow), of the workers (rolling)."""
+    step: int
+    """The step of the rollout's plan that this is, from 0."""
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Somebody who may said that a rollout may go on."""
+
+    name: str
+    """Of his API key."""
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One attempt to move a deployment from its stable version to a candidate."""
+
+    id: str
+    stable: Version
+    candidate: Version
+    plan: Plan
+    state: RolloutState
+    step: int
+    """Index into the plan's steps."""
+    mode: CandidateMode
+    share: int
+    """What servers are to do with the candidate now; see `Candidate`."""
+    held: float
+    """Seconds of the present step that a controller was there to see."""
+    beat: int
+    """Grows while a controller looks after it: a candidate that nobody looks after gets no traffic."""
+    reason: str
+    """Why it was started."""
+    why: str
+    """What brought it to its present state, in words."""
+    actor: str
+    verdict: dict[str, Any] = field(hash=False)
+    """The last analysis."""
+    approvals: tuple[Approval, ...]
+    started_at: datetime
+    since: datetime
+    """When it came to its present state and step."""
+    ended_at: datetime | None
+    revision: int
+    """Grows with each move: who moves it says from which one."""
+
+    @property
+    def model(self) -> str:
+        return self.candidate.model
+
+    @property
+    def active(self) -> bool:
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """The right to move rollouts, which one controller has at a time."""
+
+    holder: str
+    """Empty: it was given back."""
+    fence: int
+    """Grows each time somebody takes it: what an earlier holder still writes is refused."""
+    beat: int
+    """Grows while the holder lives."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deployment:
     """A model that is being served: the version that takes its traffic, and those beside it."""
 
@@ -92,6 +190,8 @@ class Deployment:
     since: datetime
     beside: tuple[Beside, ...] = ()
     """In the order of their numbers."""
+    candidate: Candidate | None = None
+    """Of the rollout that runs."""
 
     @property
     def model(self) -> str:
