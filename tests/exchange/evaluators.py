@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+
+OPTIONS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+"""For a Java that lives for seconds beside one test process: no threads that collect or compile for the long run."""
 
 
 def needs_java():
@@ -18,11 +24,32 @@ def needs_java():
     pytest.importorskip("jpmml_evaluator", reason="jpmml_evaluator is not installed", exc_type=ImportError)
 
 
+@cache
+def _java_of_jpmml():
+    """JPMML's Java. The package's own way to start one leaves it behind when the process of the tests ends."""
+    from jpmml_evaluator import _classpath
+    from jpmml_evaluator.py4j import Py4JBackend
+    from py4j.java_gateway import JavaGateway
+
+    gateway = JavaGateway.launch_gateway(
+        classpath=os.pathsep.join(_classpath(user_classpath=[])), javaopts=OPTIONS, die_on_exit=True
+    )
+    return Py4JBackend(gateway)
+
+
+@cache
+def _java_of_pmml4s():
+    """PMML4S's Java, which ends with the process of the tests too."""
+    from pypmml import PMMLContext
+
+    return PMMLContext.getOrCreate(java_opts=OPTIONS)
+
+
 def jpmml(path: Path, rows):
     """JPMML's answers, a dictionary a row."""
     from jpmml_evaluator import make_evaluator
 
-    evaluator = make_evaluator(str(path), backend="py4j").verify()
+    evaluator = make_evaluator(str(path), backend=_java_of_jpmml()).verify()
     return [dict(evaluator.evaluate({k: v for k, v in row.items() if v is not None})) for row in rows]
 
 
@@ -32,6 +59,7 @@ def pmml4s(path: Path, rows):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        _java_of_pmml4s()
         model = Model.fromFile(str(path))
         return [dict(model.predict({k: v for k, v in row.items() if v is not None})) for row in rows]
 
