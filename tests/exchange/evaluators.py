@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-
 OPTIONS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 """For a Java that lives for seconds beside one test process: no threads that collect or compile for the long run."""
 

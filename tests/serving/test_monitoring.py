@@ -129,6 +129,57 @@ def test_the_scrape_is_as_prometheus_has_it(watched):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+ACCEPTS = {
+    None: "text/plain",
+    "*/*": "text/plain",
+    "text/html": "text/plain",
+    "application/openmetrics-text": "application/openmetrics-text",
+    "application/openmetrics-text; version=1.0.0, text/plain;q=0.5": "application/openmetrics-text",
+    'text/plain;q=0.5, application/openmetrics-text;version="1.0.0";escaping=allow-utf-8;q=0.6': (
+        "application/openmetrics-text"
+    ),
+    "application/openmetrics-text;q=0.3, text/plain;q=0.5": "text/plain",
+    "application/openmetrics-text;q=0": "text/plain",
+    "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1": "text/plain",
+}
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+def test_openmetrics_is_for_who_prefers_it(accept):
+    assert exposition.form(accept).content_type.startswith(ACCEPTS[accept])
+
+
+def test_openmetrics_tells_the_same_numbers_under_its_own_rules(watched):
+    with watched.client() as client:
+        client.post("/models/loan/predict", json=ROW)
+        asked = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+        plain = client.get("/metrics", headers={"accept": "text/plain"})
+    assert asked.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    *lines, end = asked.text.splitlines()
+    assert (end, asked.text[-1]) == ("# EOF", "\n")
+    suffixes = {"counter": {"_total"}, "gauge": {""}, "info": {"_info"}, "histogram": {"_bucket", "_sum", "_count"}}
+    family = kind = ""
+    met = set()
+    for line in lines:
+        if line.startswith("# TYPE "):
+            _, _, family, kind = line.split(" ")
+            assert family not in met
+            met.add(family)
+        elif not line.startswith("# HELP "):
+            found = LINE.fullmatch(line)
+            assert found
+            assert found["name"].removeprefix(family) in suffixes[kind], line
+    assert {"mainstay_requests", "mainstay_request_seconds", "mainstay_build"} <= met
+    assert 'le="1.0"' in asked.text
+    assert 'le="1"' in plain.text
+    names = [
+        {line.partition("{")[0].partition(" ")[0] for line in text.splitlines() if line[0] != "#"}
+        for text in (asked.text, plain.text)
+    ]
+    assert names[0] == names[1]
+
+
 def test_a_histogram_that_is_read_while_it_is_written_still_adds_up(tmp_path):
     slots = metrics.Slots(tmp_path / "0.slots")
     place = slots.place(metrics.SECONDS + metrics.labelled(model="m"))

@@ -35,7 +35,7 @@ class Speaks:
     def takes_body(self, path):
         return False
 
-    def other(self, method, path, body):
+    def other(self, method, path, body, given):
         return SimpleNamespace(status=204, headers=[], body=b"")
 
 

@@ -190,7 +190,7 @@ class App:
                 no_form(given.get("content-type"))
             if method == "POST" and dialect.takes_body(path):
                 body = await self.reader.read(proto, given.get("content-length"))
-            answer = dialect.other(method, path, body)
+            answer = dialect.other(method, path, body, given)
             if isinstance(answer, Wish):
                 await passed_on(answer, self.desk.control, caller=caller)
                 reply = Reply(200, JSON_HEADERS, DONE)

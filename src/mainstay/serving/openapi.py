@@ -62,9 +62,15 @@ def document(stable: Iterable[Loaded], versions: Iterable[Loaded]) -> Json:
         "/metrics": {
             "get": {
                 "operationId": "metrics",
-                "summary": "Counters in Prometheus' text format",
+                "summary": "Counters in Prometheus' text format, or in OpenMetrics' to who accepts that",
                 "responses": {
-                    "200": {"description": "Counters", "content": {"text/plain": {"schema": {"type": "string"}}}}
+                    "200": {
+                        "description": "Counters",
+                        "content": {
+                            kind: {"schema": {"type": "string"}}
+                            for kind in ("text/plain", "application/openmetrics-text")
+                        },
+                    }
                 },
             }
         },

@@ -9,7 +9,18 @@ from mainstay.serving.grpc.inference import InferCodec
 from mainstay.serving.grpc.messages import Messages
 from mainstay.serving.grpc.status import trailers
 from mainstay.serving.models import Loaded
-from mainstay.serving.protocols.codec import MANAGE, At, Codec, Headers, Need, Problem, Refusal, Reply, version_number
+from mainstay.serving.protocols.codec import (
+    MANAGE,
+    At,
+    Codec,
+    Given,
+    Headers,
+    Need,
+    Problem,
+    Refusal,
+    Reply,
+    version_number,
+)
 
 
 def target_path(model: str, version: str = "") -> str:
@@ -73,9 +84,9 @@ class Grpc:
         del path
         return False
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply:
         """Nothing is there."""
-        del method, body
+        del method, body, given
         raise Problem(404, f"There is nothing at {path[:100]}.")
 
     def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:

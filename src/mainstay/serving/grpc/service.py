@@ -90,7 +90,7 @@ class Service:
         try:
             name, version = named(message, self._request)
             self._guard.require(given, PREDICT, name)
-            target = self._target_at(target_path(name, version)) or self._missing(name, version)
+            target = self._target_at(target_path(name, version)) or self._missing(name, version, given)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             return plane.refuse_unrouted(self._dialect, error, seconds=0.0)
         plane.entered(target)
@@ -102,9 +102,9 @@ class Service:
         finally:
             plane.left(target)
 
-    def _missing(self, name: str, version: str) -> NoReturn:
+    def _missing(self, name: str, version: str, given: Given) -> NoReturn:
         """Says why nothing answers, in the words of the REST side."""
-        self._rest.other("GET", f"/v2{_path(name, version)}/ready", b"")
+        self._rest.other("GET", f"/v2{_path(name, version)}/ready", b"", given)
         raise Problem(503, f"Model {name!r} was changed a moment ago: ask again.", headers=[AGAIN])
 
     async def _infer_streamed(self, message: bytes, fields: Fields, timeout: float | None) -> Reply:
@@ -139,7 +139,7 @@ class Service:
         path = f"/v2{path}"
         need = self._rest.need(path)
         caller = None if need is None else self._guard.require(given, *need)
-        answer = self._rest.other(method, path, body)
+        answer = self._rest.other(method, path, body, given)
         if isinstance(answer, Wish):
             await passed_on(answer, self._desk.control, caller=caller)
             return {}

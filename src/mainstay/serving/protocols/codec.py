@@ -146,9 +146,9 @@ class Dialect(Protocol):
     def takes_body(self, path: str) -> bool:
         """Whether a POST to a path of this protocol that predicts nothing has a body that must be read."""
 
-    def other(self, method: str, path: str, body: bytes) -> Reply | Wish:
-        """The answer to everything but a prediction; or what the caller asks to have changed, which is
-        answered by `DONE` once it is.
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Wish:
+        """The answer to everything but a prediction, asked with the headers `given`; or what the caller asks to have
+        changed, which is answered by `DONE` once it is.
 
         Raises:
             Problem: there is nothing there, or no such model.

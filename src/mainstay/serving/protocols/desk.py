@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mainstay.errors import did_you_mean
-from mainstay.serving import exposition, metrics
+from mainstay.serving import metrics
 from mainstay.serving.columnar.client import ColumnarClient
 from mainstay.serving.follower import Follower
 from mainstay.serving.models import Loaded
@@ -176,7 +176,3 @@ class Desk:
     def counts(self) -> Mapping[str, Sequence[float]]:
         """The counters of all workers: numbers by label."""
         return metrics.summed(self._run / metrics.FOLDER)
-
-    def metrics(self) -> str:
-        """The counters of all workers, in Prometheus' text format."""
-        return exposition.text(self.counts())

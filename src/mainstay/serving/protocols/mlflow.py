@@ -166,9 +166,9 @@ class Mlflow:
         code = _CODES.get(refusal.status, "BAD_REQUEST")
         return JSON_HEADERS, _encode({"error_code": code, "message": refusal.message})
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply:
         """Health and version, and why a path that predicts does not."""
-        del body
+        del body, given
         if path.endswith(_INVOCATIONS):
             if method != "POST":
                 raise Problem(405, f"{path[:200]} takes POST.", headers=[("allow", "POST")])

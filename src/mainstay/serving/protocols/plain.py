@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
 
 from mainstay.models.answers import Answers
-from mainstay.serving import openapi
+from mainstay.serving import exposition, openapi
 from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 from mainstay.serving.openapi_access import with_keys
@@ -35,10 +36,10 @@ from mainstay.serving.protocols.codec import (
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.tables import KINDS, Tables, accepted
 
-TEXT_HEADERS: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8")]
 _encode = msgspec.json.Encoder().encode
 _MODELS = "/models/"
 _PREDICT = "/predict"
+_METRICS = "/metrics"
 _PATH = re.compile(r"^/models/([^/]+)(?:/versions/([^/]+))?(/predict)?$")
 
 
@@ -79,7 +80,6 @@ class Plain:
             "/models": self._models,
             "/healthz": lambda: Reply(200, JSON_HEADERS, b'{"status":"alive"}'),
             "/readyz": self._readiness,
-            "/metrics": lambda: Reply(200, TEXT_HEADERS, desk.metrics().encode()),
             "/openapi.json": self._description,
         }
 
@@ -121,7 +121,7 @@ class Plain:
             said["row"] = refusal.row
         return JSON_HEADERS, _encode(said)
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply:
         """Pages, documents, and why a path that predicts does not."""
         del body
         named = _PATH.match(path)
@@ -130,7 +130,7 @@ class Plain:
                 raise Problem(405, f"{path[:100]} takes POST.", headers=[("allow", "POST")])
             self._unanswered(named)
         page = self._pages.get(path)
-        answer = self._gets.get(path)
+        answer = partial(self._metrics, given.get("accept")) if path == _METRICS else self._gets.get(path)
         if page is None and answer is None and named is None:
             raise Problem(404, f"There is nothing at {path[:100]}. The page for people is /, the API is told at /docs.")
         if method not in ("GET", "HEAD"):
@@ -150,6 +150,11 @@ class Plain:
         if number is not None:
             self._desk.version(name, number)
         self._desk.missing(name)
+
+    def _metrics(self, accept: str | None) -> Reply:
+        form = exposition.form(accept)
+        headers = [("content-type", form.content_type), ("vary", "accept")]
+        return Reply(200, headers, exposition.text(self._desk.counts(), form).encode())
 
     def _models(self) -> Reply:
         listed = [

@@ -14,6 +14,7 @@ from mainstay.serving.columnar.client import TooBig, missing
 from mainstay.serving.columnar.messages import Read, Write
 from mainstay.serving.frames import Block
 from mainstay.serving.models import Loaded
+from mainstay.serving.preferences import preferred
 from mainstay.serving.protocols.codec import VERSION_HEADER, Headers, Problem, Written, kind_of
 from mainstay.serving.protocols.csv_rows import read_csv, written
 from mainstay.serving.protocols.desk import Desk
@@ -33,10 +34,8 @@ def accepted(accept: str) -> str | None:
         Problem: nothing that is written here; 406.
     """
     absent: MissingExtra | None = None
-    for each in sorted(accept.split(","), key=_quality, reverse=True):
+    for each in preferred(accept):
         kind = kind_of(each)
-        if not _quality(each) > 0:
-            continue
         if kind in _JSON:
             return None
         if kind in (CSV, "text/*"):
@@ -48,18 +47,6 @@ def accepted(accept: str) -> str | None:
     if absent is not None:
         raise Problem(406, str(absent))
     raise Problem(406, f"Nothing of {accept[:100]!r} is written here: accept application/json or {', '.join(KINDS)}.")
-
-
-def _quality(part: str) -> float:
-    """The q of a part of Accept (RFC 9110, 12.4.2); 0 where it is none."""
-    for parameter in part.split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return float(value) if 0.0 <= float(value) <= 1.0 else 0.0
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 class Tables:

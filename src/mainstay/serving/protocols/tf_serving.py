@@ -134,9 +134,9 @@ class TfServing:
         """`{"error": "…"}`."""
         return JSON_HEADERS, _encode({"error": refusal.message})
 
-    def other(self, method: str, path: str, body: bytes) -> Reply:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply:
         """Status and metadata, and why a path that predicts does not."""
-        del body
+        del body, given
         found = _PATH.match(path)
         if found is None:
             raise Problem(400, f"Malformed request: {method[:20]} {path[:200]}")

@@ -19,6 +19,7 @@ from mainstay.serving.protocols.codec import (
     SERVER,
     At,
     Codec,
+    Given,
     Headers,
     Need,
     Problem,
@@ -88,8 +89,9 @@ class OpenInference:
         """`{"error": "…"}`."""
         return JSON_HEADERS, _encode({"error": refusal.message})
 
-    def other(self, method: str, path: str, body: bytes) -> Reply | Wish:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Wish:
         """Everything but an inference, and why one has no answer."""
+        del given
         path = path.rstrip("/")
         found = None if path == _STATS else _MODEL.match(path)
         control = _CONTROL.match(path)
