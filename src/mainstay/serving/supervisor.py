@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from mainstay.registry.local import CACHE
 from mainstay.serving.admission import Signers
 from mainstay.serving.agent import Agent, Facts
 from mainstay.serving.handover import Orphans
+from mainstay.serving.kept import Kept, end, tell_to_end
 from mainstay.serving.launch import Allowed
 from mainstay.serving.listening import Listening, opened, passed
 from mainstay.serving.logs import Log
@@ -34,10 +33,6 @@ STEP = 0.1
 """Seconds between two looks at the workers."""
 FIRST_STEP = 0.02
 """The same, until the first worker is ready."""
-CRASH_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-"""Seconds before a worker that died is replaced; twice as long each time it dies young."""
-YOUNG = 10.0
-"""Seconds of life before which a death counts as a crash at start."""
 DRAIN_WITHIN = 30.0
 """Seconds that workers have to end."""
 
@@ -89,6 +84,7 @@ def serve(
     log: Log,
     signers: Signers = tuple,
     manage: Manage | None = None,
+    companions: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
 
@@ -98,6 +94,8 @@ def serve(
         allowed: what the operator lets host processes do; asked whenever one is started.
         signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
         manage: brings about what callers ask to have changed, in threads of its own; None: nothing is.
+        companions: commands, by name, of processes that are kept alive beside the workers; each ends at SIGTERM, and
+            when its standard input does.
 
     Raises:
         PortTaken, CannotListen; BadCertificate.
@@ -118,6 +116,7 @@ def serve(
         host = shown(settings.host if listening.own else listening.address)
         url = f"{settings.scheme}://{host}:{listening.port}"
         workers: list[_Worker] = []
+        beside: dict[str, Kept] = {}
         agent = Agent(
             registry,
             run,
@@ -129,17 +128,25 @@ def serve(
             signers=signers,
             manage=manage,
         )
-        sampling = sample_server(run, root, workers=lambda: _alive(workers), hosts=agent.hosts.pids, log=log)
+        sampling = sample_server(
+            run,
+            root,
+            workers=lambda: _alive(workers),
+            hosts=agent.hosts.pids,
+            companions=lambda: _pids(beside),
+            log=log,
+        )
         held.enter_context(closing(sampling))
         try:
             # They are coming up while the agent takes its first steps, and wait for its table.
             for index in range(settings.workers):
                 workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
             agent.start()
+            beside |= {name: Kept(name, command) for name, command in (companions or {}).items()}
             ready = announced = False
             while not stop.wait(STEP if ready else FIRST_STEP):
-                for worker in workers:
-                    worker.replace_if_dead(log)
+                for each in (*workers, *beside.values()):
+                    each.replace_if_dead(log)
                 agent.workers = frozenset(worker.process.pid for worker in workers if worker.lives)
                 if not ready:
                     said = {each.pid for each in acknowledgements(run)} & agent.workers
@@ -151,12 +158,13 @@ def serve(
                     orphans.drain()
         finally:
             log("draining", "Ending: requests in flight are answered first.")
-            for each in sockets:
-                each.finish(lambda: any(worker.lives for worker in workers))
-            _tell_to_end(workers)
-            for each in sockets:
-                each.close()
-            _end(workers)
+            tell_to_end(list(beside.values()))
+            for socket in sockets:
+                socket.finish(lambda: any(worker.lives for worker in workers))
+            tell_to_end(workers)
+            for socket in sockets:
+                socket.close()
+            end([*workers, *beside.values()], within=DRAIN_WITHIN)
             agent.close()
             log("ended", "Ended.")
 
@@ -176,62 +184,33 @@ def _at(host: str, port: int, orphans: Orphans) -> Listening:
     return orphans.listening(host, port) or opened(host, port)
 
 
-class _Worker:
+class _Worker(Kept):
     """A worker process, and the one that takes its place when it dies."""
 
     def __init__(self, index: int, run: Path, sockets: Sequence[Listening], settings: Settings) -> None:
         """`sockets` are that for HTTP, and maybe that for gRPC."""
-        self.index, self._sockets = index, [each.socket.fileno() for each in sockets]
-        self._command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
-        self._command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
-        self._command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
-        self._command += ["--timeout", str(settings.timeout), "--trace-share", str(settings.trace_share)]
-        self._command += [] if settings.otlp is None else ["--otlp", settings.otlp]
+        self.index, passed_on = index, [each.socket.fileno() for each in sockets]
+        command = [sys.executable, "-m", "mainstay.serving.worker", "--run", str(run), "--index", str(index)]
+        command += ["--called", settings.host, "--hosts", *settings.hosts, "--origins", *settings.origins]
+        command += ["--max-batch-rows", str(settings.max_batch_rows), "--queue", str(settings.queue)]
+        command += ["--timeout", str(settings.timeout), "--trace-share", str(settings.trace_share)]
+        command += [] if settings.otlp is None else ["--otlp", settings.otlp]
         if settings.tls is not None:
-            self._command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
-        self._command += ["--sockets", *map(str, self._sockets), "--max-body", str(settings.max_body)]
-        self._command += ["--workers", str(settings.workers), "--orphaned-for", str(settings.orphaned_for)]
-        self._command += ["--log", "human" if settings.human else "json"]
-        self._deaths = 0
-        self._again_at: float | None = None
-        self._start()
-
-    def _start(self) -> None:
-        # Its standard input is a pipe from here: it ends when this process does, however that happens.
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, pass_fds=self._sockets)
-        self._begun, self._again_at = time.monotonic(), None
-
-    @property
-    def lives(self) -> bool:
-        return self.process.poll() is None
-
-    def replace_if_dead(self, log: Log) -> None:
-        """At once, but for one that dies young again and again."""
-        if self.lives:
-            return
-        now = time.monotonic()
-        if self._again_at is None:
-            self._deaths = self._deaths + 1 if now - self._begun < YOUNG else 0
-            pause = min(CRASH_PAUSE * 2 ** min(self._deaths, 10), LONGEST_PAUSE) if self._deaths else 0.0
-            self._again_at = now + pause
-            log(
-                "worker_died",
-                f"Worker {self.index} ended (exit code {self.process.returncode}); it is replaced.",
-                level="error",
-                worker=self.index,
-            )
-        if now >= self._again_at:
-            self.close_pipe()
-            self._start()
-
-    def close_pipe(self) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+            command += ["--tls-cert", str(settings.tls.certificate), "--tls-key", str(settings.tls.key)]
+        command += ["--sockets", *map(str, passed_on), "--max-body", str(settings.max_body)]
+        command += ["--workers", str(settings.workers), "--orphaned-for", str(settings.orphaned_for)]
+        command += ["--log", "human" if settings.human else "json"]
+        super().__init__("worker", command, name=str(index), pass_fds=passed_on, worker=index)
 
 
 def _alive(workers: Sequence[_Worker]) -> dict[int, int]:
     """The process ids of workers, by number; may be asked from another thread."""
     return {worker.index: worker.process.pid for worker in list(workers) if worker.process.returncode is None}
+
+
+def _pids(kept: Mapping[str, Kept]) -> dict[str, int]:
+    """As `_alive`, of other processes, by name."""
+    return {name: each.process.pid for name, each in list(kept.items()) if each.process.returncode is None}
 
 
 def _announce(agent: Agent, url: str, grpc: str | None, log: Log) -> None:
@@ -258,20 +237,3 @@ def _stopped_by(stop: threading.Event, signals: Sequence[signal.Signals]) -> Ite
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _tell_to_end(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        if worker.lives:
-            worker.process.terminate()
-
-
-def _end(workers: Sequence[_Worker]) -> None:
-    until = time.monotonic() + DRAIN_WITHIN
-    for worker in workers:
-        try:
-            worker.process.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.process.kill()
-            worker.process.wait()
-        worker.close_pipe()

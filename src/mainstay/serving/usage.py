@@ -24,7 +24,7 @@ EVERY = 1.0
 """Seconds between two samples."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 Kind = str
-"""supervisor, worker, host, or reader (of Arrow and Parquet)."""
+"""supervisor, worker, host, reader (of Arrow and Parquet), or a companion's, such as controller."""
 
 
 class Process(NamedTuple):
@@ -115,6 +115,7 @@ def sample_server(
     *,
     workers: Callable[[], Mapping[int, int]],
     hosts: Callable[[], Mapping[str, int]],
+    companions: Callable[[], Mapping[str, int]],
     log: Log,
 ) -> Sampling:
     """Samples this process, the supervisor, and those that it has started.
@@ -124,6 +125,7 @@ def sample_server(
         folder: the project's state.
         workers: gives the process ids of those that live, by number.
         hosts: gives process ids by version.
+        companions: gives process ids by kind.
         log: is told of faults.
     """
     counted = run / metrics.FOLDER
@@ -132,7 +134,8 @@ def sample_server(
     def processes() -> list[Process]:
         answering = [Process("worker", str(index), pid) for index, pid in workers().items()]
         beside = [Process("host", ref, pid) for ref, pid in hosts().items()]
-        return [Process("supervisor", "", os.getpid()), *answering, *beside, *readers(answering)]
+        others = [Process(kind, "", pid) for kind, pid in companions().items()]
+        return [Process("supervisor", "", os.getpid()), *others, *answering, *beside, *readers(answering)]
 
     return Sampling(Usage(Slots(counted / "supervisor.slots"), folder), processes, log)
 
