@@ -12,6 +12,8 @@ import msgspec
 
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.models.signature import ColumnType, Label, Task
+from mainstay.project_rollout import RolloutTable, problems_of_rollout
+from mainstay.settings import Struct
 
 FILE = "mainstay.toml"
 STATE = ".mainstay"
@@ -57,10 +59,6 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 class ProjectError(MainstayError):
     """The project file is missing or says something that cannot be meant."""
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of the project file: an unknown key is an error."""
 
 
 class Data(Struct, frozen=True):
@@ -212,14 +210,15 @@ class Project(Struct, frozen=True):
     """Conditions a version must meet before it may be served, such as "roc_auc >= 0.75"."""
     slices: tuple[str, ...] = ()
     """Columns whose values are evaluated one by one."""
-    columns: dict[str, ColumnType] = {}
+    columns: dict[str, ColumnType] = msgspec.field(default_factory=dict)
     """The inputs, with their types."""
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)
     """Columns that are not inputs, with the reason."""
     cleaning: Cleaning = Cleaning()
     split: Split = Split()
     search: Search = Search()
     serve: Serve = Serve()
+    rollout: RolloutTable = RolloutTable()
     registry: Place = Place()
     webhooks: tuple[Webhook, ...] = ()
     """Tables [[webhooks]]: who is told of what happens; see the page on webhooks."""
@@ -265,6 +264,7 @@ def checked(project: Project, *, name: str = FILE) -> Project:
         *_problems_of_data(project),
         *_problems_of_search(project.search),
         *_problems_of_serve(project.serve),
+        *problems_of_rollout(project.rollout, project.columns),
         *_problems_of_webhooks(project.webhooks),
     ):
         raise ProjectError(f"{name}: {problem}")

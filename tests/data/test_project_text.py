@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.project import Cleaning, Data, Place, Project, ProjectError, Search, Serve, Split, Webhook, parse
+from mainstay.project_rollout import STRATEGIES, RolloutChecks, RolloutTable
 from mainstay.training.project_file import MEANINGS, render
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
@@ -44,6 +45,15 @@ def projects(draw: st.DrawFn) -> Project:
         split=draw(st.builds(Split, by=TEXTS.filter(bool), kind=st.sampled_from(["stratified", "time", "group"]))),
         search=draw(st.builds(Search, budget=st.floats(1e-3, 1e9), trials=st.none() | st.integers(1, 99))),
         serve=draw(st.builds(Serve, port=st.integers(1, 65535))),
+        rollout=draw(
+            st.builds(
+                RolloutTable,
+                strategy=st.none() | st.sampled_from(STRATEGIES),
+                share=st.none() | st.sampled_from([0.01, 5.0, 50.0]),
+                freeze=st.tuples(TEXTS) | st.just(()),
+                checks=st.builds(RolloutChecks, changed=st.none() | st.floats(0, 1), least=st.integers(1, 10**9)),
+            )
+        ),
     )
 
 
@@ -95,11 +105,11 @@ def test_a_webhook_that_cannot_be_meant_is_refused(changes, said):
 def test_every_key_is_there_with_its_meaning():
     text = render(PLAIN)
     tables = {"": Project, "data": Data, "cleaning": Cleaning, "split": Split, "search": Search, "serve": Serve}
-    tables["registry"] = Place
-    sections = re.split(r"^\[(\w+)\]$", "\n" + text, flags=re.MULTILINE)
+    tables |= {"registry": Place, "rollout": RolloutTable, "rollout.checks": RolloutChecks}
+    sections = re.split(r"^\[([\w.]+)\]$", "\n" + text, flags=re.MULTILINE)
     bodies = {"": sections[0], **dict(zip(sections[1::2], sections[2::2], strict=True))}
     for table, kind in tables.items():
-        elsewhere = {*tables, "columns", "left_out", "webhooks"} if table == "" else set()
+        elsewhere = {"": {*tables, "columns", "left_out", "webhooks"}, "rollout": {"checks"}}.get(table, set())
         fields = set(kind.__struct_fields__) - elsewhere
         assert set(MEANINGS[table]) == fields
         for field in fields:

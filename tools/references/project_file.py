@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from mainstay.models import signature
-from mainstay.project import FILE, Data, Project, Struct, Webhook
+from mainstay.project import FILE, Data, Project, Webhook
+from mainstay.settings import Struct
 from mainstay.training.project_file import render
 
 SAMPLE = Project(
@@ -46,10 +47,15 @@ def page() -> str:
 def tables() -> Iterator[tuple[str, type[Struct]]]:
     """The title and the struct of each table, the file itself first."""
     yield "The top of the file", Project
-    for field in msgspec.structs.fields(Project):
-        if isinstance(field.type, type) and issubclass(field.type, Struct):
-            yield f"[{field.name}]", field.type
+    yield from _inner(Project)
     yield "[[webhooks]]", Webhook
+
+
+def _inner(kind: type[Struct], above: str = "") -> Iterator[tuple[str, type[Struct]]]:
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            yield f"[{above}{field.name}]", field.type
+            yield from _inner(field.type, f"{above}{field.name}.")
 
 
 def keys(kind: type[Struct]) -> Iterator[tuple[str, str, str, str]]:
@@ -87,6 +93,7 @@ def _type(annotation: str) -> str:
         ("tuple[str, ...]", "list of text"),
         ("tuple[Webhook, ...]", "list of tables"),
         ("tuple[float, float]", "list of 2 numbers"),
+        ("tuple[int | float, ...]", "list of numbers"),
         ("dict[str, str]", "table of text"),
         ("bool | int | str", "true/false, whole number or text"),
     ):

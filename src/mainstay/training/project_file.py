@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from mainstay.project import CANDIDATES, Project, Struct
+from mainstay.project import CANDIDATES, Project
+from mainstay.settings import Struct
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -89,6 +91,39 @@ _SERVE = {
     "otlp": 'OpenTelemetry collector that takes traces over HTTP, such as "http://127.0.0.1:4318". Default: none.',
     "trace_share": "With otlp: share of the requests to trace, of those whose caller does not say. Default: 1.0.",
 }
+_ROLLOUT = {
+    "strategy": 'How a version takes the place of another: "recreate" (at once), "rolling" (worker by worker),\n'
+    '"blue-green" (one switch, the old one kept ready), "canary" (step by step), "shadow" (it gets copies and\n'
+    'answers nobody) or "ab" (a fixed share). Default: at once.',
+    "steps": "Canary: its share of the traffic in percent, step by step; the last is 100.\nBy default these five.",
+    "share": "A/B: its share of the traffic in percent. Default: 50.\n"
+    "Shadow: of the requests that are copied, in percent. Default: 100.",
+    "hold": 'How long each step lasts at least, such as "90s"; of a rolling update, each worker before the next.\n'
+    'Default: "10m".',
+    "warm": "Blue-green: how long the old version is kept ready, and the new one watched, after the switch.\n"
+    'Default: "10m".',
+    "patience": 'How long a step may lack evidence before the rollout pauses and waits for a person. Default: "1d".',
+    "sticky": 'What keeps a caller with one version: "header:x-user", or an input, "field:customer_id".\n'
+    "Default: none, each request by itself.",
+    "require_approval": "Names of API keys, one of which has to approve a version before it gets\n"
+    'traffic, such as ["alice"]. Default: none.',
+    "freeze": "Windows in which nothing goes forward; going back is always possible. Default: none.",
+    "at_end": 'What a successful end brings: "promote", or "ask" a person to promote it.\n'
+    'Default: "promote", and of A/B "ask".',
+}
+_CHECKS = {
+    "false_alarms": "Probability at most that a version which is no worse is rolled back: in a whole rollout, all\n"
+    "checks together, however often somebody looks. Default: 0.01.",
+    "least": "Requests that it must have answered in a step before the step can pass. Default: 100.",
+    "slowdown": "How many times the computing time of the version in place it may take. Default: 1.1.",
+    "slack": 'Time on top of that. Default: "5ms".',
+    "error_limit": "Share of failed requests that is too many where no other version answers at the same time:\n"
+    "after a blue-green switch, and of a rolling update. Default: 0.01.",
+    "changed": "Share of rows that it may answer otherwise than the version in place, from 0 to 1. Default: any.",
+    "shift": "How far its scores may be from those of the version in place (Kolmogorov-Smirnov), from 0 to 1.\n"
+    "Default: any.",
+    "least_labels": "Labels of its answers without which no step passes. Default: 0.",
+}
 _REGISTRY = {
     "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"
     "password must. Default: SQLite in the folder .mainstay.",
@@ -101,6 +136,8 @@ MEANINGS: dict[str, dict[str, str]] = {
     "split": _SPLIT,
     "search": _SEARCH,
     "serve": _SERVE,
+    "rollout": _ROLLOUT,
+    "rollout.checks": _CHECKS,
     "registry": _REGISTRY,
 }
 """What each key means, by table; "" is the top."""
@@ -111,6 +148,8 @@ _TABLES = {
     "split": "Which rows are held out.",
     "search": "Which models are tried, how long, and how the best is chosen.",
     "serve": "How `mainstay serve` answers.",
+    "rollout": "How `mainstay deploy` puts a version in the place of another, unless it is told otherwise.",
+    "rollout.checks": "What a version is held against while it is rolled out, beside the one in place.",
     "registry": "Where versions, aliases and deployments are kept.",
 }
 _EXAMPLES: dict[str, Any] = {
@@ -128,6 +167,12 @@ _EXAMPLES: dict[str, Any] = {
     "by": "date",
     "trials": 50,
     "metric": "roc_auc",
+    "strategy": "canary",
+    "share": 50,
+    "sticky": "header:x-user",
+    "at_end": "ask",
+    "changed": 0.05,
+    "shift": 0.1,
     "tls_cert": "server.pem",
     "tls_key": "server.key",
     "registry.url": "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@host/mainstay",
@@ -151,7 +196,7 @@ def render(project: Project, notes: Sequence[str] = ()) -> str:
     lines.append("")
     lines += _keys(project, MEANINGS[""])
     for table, meaning in _TABLES.items():
-        lines += ["", f"# {meaning}", f"[{table}]", *_keys(getattr(project, table), MEANINGS[table], table)]
+        lines += ["", f"# {meaning}", f"[{table}]", *_keys(attrgetter(table)(project), MEANINGS[table], table)]
         if table == "data":
             lines += _columns(project)
     lines += _webhooks(project)
