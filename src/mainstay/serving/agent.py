@@ -161,6 +161,8 @@ class Agent:
             self._report()
         except MachineError as error:
             trouble = str(error)
+        except OSError as error:  # such as a disk that is full; it may have room again at the next step
+            trouble = f"{error.strerror} ({place_of(error)})."
         except Exception as error:  # noqa: BLE001 - a fault of the agent's must not end what answers
             trouble = f"The agent failed with {place_of(error)}."
         if trouble and trouble != self._trouble:
@@ -198,7 +200,7 @@ class Agent:
             return
         errors = placing.errors
         self._again_at = time.monotonic() + ASK_AGAIN if errors else float("inf")
-        self._looked, self._wanted = looked, placing.wanted
+        self._wanted = placing.wanted
         table = Table(
             generation=before.generation if placing.pending else looked[0],
             blobs=before.blobs,
@@ -210,12 +212,14 @@ class Agent:
             edition=before.edition,
         )
         if table == self.table:
+            self._looked = looked
             return  # what happened changes nothing here
+        table = structs.replace(table, edition=before.edition + 1)
+        write_table(self.run, table)  # only then it counts as written: with a full disk it is tried again
+        self.table, self._looked = table, looked
         for name, reason in errors.items():
             if before.errors.get(name) != reason:
                 self.log("refused", f"{name} cannot be served as deployed: {reason}", level="error", model=name)
-        self.table = structs.replace(table, edition=before.edition + 1)
-        write_table(self.run, self.table)
         self.log("routed", f"Generation {looked[0]}: {', '.join(self.serving()) or 'nothing is deployed'}.")
 
     def _report(self) -> None:

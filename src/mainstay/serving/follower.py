@@ -47,6 +47,9 @@ class Follower:
         self.pool = ThreadPoolExecutor(max_workers=MODELS_AT_ONCE, thread_name_prefix="model")
         """Computes what would keep the event loop too long."""
         self._mark: tuple[int, int] | None = None
+        self._unsaid: Acknowledgement | None = None
+        self._mute = False
+        """Whether it was told that nothing can be acknowledged."""
         self._retry_at, self._pause = float("inf"), FIRST_RETRY
         self._letting_go: set[asyncio.Task[None]] = set()
 
@@ -62,6 +65,8 @@ class Follower:
 
     async def catch_up(self) -> None:
         """Follows the table if it changed since the last look, or if something in it is to be tried again."""
+        if self._unsaid is not None:
+            self._say()
         now = mark(self.run)
         if now is not None and now != self._mark:
             table = read_table(self.run)
@@ -83,19 +88,29 @@ class Follower:
         # What the agent could not place is its own to say; here it is told to callers.
         self.errors, self.table = {**table.errors, **errors}, table
         self._retry_at = time.monotonic() + self._pause if errors else float("inf")
-        acknowledge(
-            self.run,
-            Acknowledgement(
-                worker=self.worker,
-                pid=os.getpid(),
-                edition=table.edition,
-                generation=table.generation,
-                serving={name: loaded.version for name, loaded in self.serving.items()},
-                errors=errors,
-            ),
+        self._unsaid = Acknowledgement(
+            worker=self.worker,
+            pid=os.getpid(),
+            edition=table.edition,
+            generation=table.generation,
+            serving={name: loaded.version for name, loaded in self.serving.items()},
+            errors=errors,
         )
+        self._say()
         # Loading takes several times a model's size for a moment.
         await asyncio.get_running_loop().run_in_executor(None, give_back)
+
+    def _say(self) -> None:
+        """Acknowledges what is served; where the disk is full, at a later look: nobody's answer depends on it."""
+        assert self._unsaid is not None
+        try:
+            acknowledge(self.run, self._unsaid)
+        except OSError as error:
+            if not self._mute:
+                self.log("unheard", f"What is served cannot be acknowledged: {error.strerror}.", level="error")
+            self._mute = True
+        else:
+            self._unsaid, self._mute = None, False
 
     def _arranged(self, table: Table) -> tuple[dict[str, Loaded], dict[str, Loaded]]:
         """What is loaded already, by model and by version, as the table has it; a model that waits for its version

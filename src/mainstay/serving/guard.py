@@ -27,7 +27,7 @@ from mainstay.serving.access import (
     wrong_key,
 )
 from mainstay.serving.logs import Log, place_of
-from mainstay.serving.protocols.codec import MANAGE, PREDICT, Given, Need, Problem
+from mainstay.serving.protocols.codec import AGAIN, MANAGE, PREDICT, Given, Need, Problem
 from mainstay.serving.rates import Rates
 
 LOOK_EVERY = 0.05
@@ -125,10 +125,8 @@ class Guard:
         self._grants = grants
         self._bearers: dict[str | None, _Found] = {}
         self._shown: dict[str | None, _Found] = {}
-        if self._rates is not None:
-            self._rates.close()
-        limited = any(grant.rate is not None for grant in grants.grants.values())
-        self._rates = Rates(self._run) if limited else None
+        if self._rates is None and any(grant.rate is not None for grant in grants.grants.values()):
+            self._rates = Rates(self._run)
 
     def _find(self, authorization: str | None, x_api_key: str | None, need: Need) -> _Found:
         """The key that a caller shows, and may show again without its being worked out.
@@ -158,7 +156,8 @@ class Guard:
         found.allowed.add((need.verb, need.model))
 
     def _take(self, grant: Grant, rate: float) -> None:
-        assert self._rates is not None
+        if self._rates is None:  # its file could not be made yet
+            raise Problem(503, "Rates cannot be counted now: the disk may be full.", headers=[AGAIN])
         wait = self._rates.take(grant.slot, rate, grant.burst, now=time.monotonic())
         if wait:
             raise Problem(

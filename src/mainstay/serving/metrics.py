@@ -8,6 +8,7 @@ machine that we run on.
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -75,7 +76,8 @@ class Slots:
     def __init__(self, path: Path) -> None:
         """Makes the file, or goes on with what a worker counted there that is dead now."""
         with path.open("a+b") as file:
-            file.truncate(SLOT * SLOTS)
+            # Its blocks are taken now: of a file with holes, a disk that got full would kill who counts (SIGBUS).
+            os.posix_fallocate(file.fileno(), 0, SLOT * SLOTS)
             self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
         self._numbers = memoryview(self._map).cast("d")
         self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}

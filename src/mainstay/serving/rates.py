@@ -26,8 +26,13 @@ class Rates:
     def __init__(self, run: Path) -> None:
         """Makes the file, or goes on with what is there."""
         self._handle = os.open(run / FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(self._handle, SLOTS * _NUMBER)  # always the same: a file that shrinks would kill who maps it
-        self._map = mmap.mmap(self._handle, SLOTS * _NUMBER)
+        try:
+            # Whole, and always of one size: a file that shrinks, or has holes on a full disk, kills who maps it.
+            os.posix_fallocate(self._handle, 0, SLOTS * _NUMBER)
+            self._map = mmap.mmap(self._handle, SLOTS * _NUMBER)
+        except OSError:
+            os.close(self._handle)
+            raise
         self._numbers = memoryview(self._map).cast("d")
 
     def close(self) -> None:

@@ -1,0 +1,83 @@
+"""A disk that gets full while a server runs ends nothing that answers, and what it kept from being written is later."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from subjects import loan
+from test_access import bearer, grant, new_id, new_text
+
+from mainstay.registry.store import Registry
+from mainstay.serving import metrics, rates, routing
+from mainstay.serving.access import Grants, write_grants
+from mainstay.serving.agent import Agent
+from mainstay.serving.follower import Follower
+from mainstay.serving.guard import Guard
+from mainstay.serving.launch import Allowed
+from mainstay.serving.protocols.codec import PREDICT, Problem
+
+
+class Said(list):
+    def __call__(self, kind, message, **facts):
+        self.append((kind, message))
+
+
+def blocks(path: Path) -> int:
+    """Bytes that a file really has on the disk."""
+    return path.stat().st_blocks * 512
+
+
+def test_no_counter_waits_for_room_on_the_disk(tmp_path):
+    """A page of a mapped file that has no room is a signal, and the end of its process."""
+    metrics.Slots(tmp_path / "0.slots")
+    rates.Rates(tmp_path)
+    assert blocks(tmp_path / "0.slots") >= metrics.SLOT * metrics.SLOTS
+    assert blocks(tmp_path / rates.FILE) >= 8 * rates.SLOTS
+
+
+def test_a_table_and_its_acknowledgement_are_written_as_soon_as_they_can_be(tmp_path):
+    said, run = Said(), tmp_path / "run"
+    run.mkdir()
+    with Registry.open(tmp_path / "state") as registry:
+        version = registry.add("loan", loan(), passed=True, actor="test", summary={})
+        registry.deploy(version, expecting=None, actor="test")
+        nothing = Allowed(environments=tmp_path)
+        agent = Agent(registry, run, tmp_path / "cache", url="", allowed=lambda: nothing, human=False, log=said)
+        (run / routing.TABLE).mkdir()  # as little to be written as on a full disk
+        agent.step()
+        agent.step()
+        assert [kind for kind, _ in said] == ["registry_away"]
+        (run / routing.TABLE).rmdir()
+        agent.step()
+        agent.close()
+
+    async def follow() -> None:
+        follower = Follower(run, worker=0, log=said)
+        (run / routing.ACKS).write_bytes(b"")
+        await follower.catch_up()
+        await follower.catch_up()
+        assert list(follower.serving) == ["loan"]
+        assert [kind for kind, _ in said][-2:] == ["loaded", "unheard"]
+        (run / routing.ACKS).unlink()
+        await follower.catch_up()
+
+    asyncio.run(follow())
+    assert [each.serving for each in routing.acknowledgements(run)] == [{"loan": "loan:1"}]
+
+
+def test_a_key_whose_rate_cannot_be_counted_is_told_to_come_again(tmp_path):
+    text = new_text(new_id())
+    limited = grant(text, rate=1.0, burst=1)
+    write_grants(tmp_path, Grants(closed=True, grants={limited.id: limited}))
+    (tmp_path / rates.FILE).mkdir()
+    guard = Guard(tmp_path, log=Said())
+    with pytest.raises(IsADirectoryError):
+        guard.look()
+    with pytest.raises(Problem) as refused:
+        guard.require(bearer(text), PREDICT, "loan")
+    assert refused.value.status == 503
+    (tmp_path / rates.FILE).rmdir()
+    guard.look()
+    assert guard.require(bearer(text), PREDICT, "loan") is not None
