@@ -15,6 +15,7 @@ from mainstay.cli.commands import (
     registry,
     remote,
     running,
+    service,
     signing,
     webhooks,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "registry",
     "remote",
     "running",
+    "service",
     "signing",
     "webhooks",
 ]
