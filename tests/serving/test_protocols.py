@@ -94,6 +94,8 @@ HOSTILE = {
     "a list of nothing": b"[[],[],{}]",
     "not utf-8": b'{"instances": ["\xff\xfe"]}',
     "a lone surrogate": b'{"inputs": {"purpose": ["\\ud800"]}}',
+    "a lone surrogate beside a token": b'{"inputs": {"age": [1], "amount": [NaN], "purpose": ["\\ud800"], '
+    b'"owner": [true], "since": [null]}}',
     "wrong kinds": b'{"instances": {"a": 1}}',
     "strange lists": b'{"inputs": {"age": 3, "amount": [], "purpose": [[[]]], "owner": {}, "since": [1]}}',
     "unequal columns": b'{"inputs": {"age": [1], "amount": [], "purpose": [], "owner": [], "since": []}}',

@@ -93,3 +93,5 @@ def test_a_model_that_is_not_there_yet_is_not_unknown(server):
         refused = client.post("/models/late/predict", json=ROW)
         assert refused.status_code == 503
         assert "Golden predictions differ" in refused.json()["error"]
+        for path in ("/v1/models/late:predict", "/v1/models/late/labels/stable:predict", "/v2/models/late/infer"):
+            assert client.post(path, json={}).status_code == 503, path

@@ -149,7 +149,7 @@ class Desk:
         """
         labels = self.labels(name)
         if label not in labels:
-            if name not in self.names:
+            if name not in self.names or label == STABLE:
                 self.missing(name)
             known = f" Known: {', '.join(sorted(labels))}." if labels else ""
             raise Problem(404, f"{name} has no label {label[:50]!r}.{did_you_mean(label, labels) or known}")
