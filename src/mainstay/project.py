@@ -44,6 +44,16 @@ EVENTS = (
     "key_rotated",
     "key_revoked",
     "key_forgotten",
+    "rollout_started",
+    "rollout_step",
+    "rollout_paused",
+    "rollout_resumed",
+    "rollout_promoting",
+    "rollout_completed",
+    "rollout_rolling_back",
+    "rollout_rolled_back",
+    "rollout_superseded",
+    "rollout_approved",
 )
 """The kinds of events that webhooks can be told of."""
 LONGEST_ORPHANED = 86_400.0

@@ -15,6 +15,8 @@ from mainstay.models.package import PackageCorrupt
 from mainstay.registry import copying
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.registry.copying import CopyDiffers, NotEmpty, SourceMoved, copy
+from mainstay.registry.evidence import Evidence
+from mainstay.registry.plans import Plan
 from mainstay.registry.store import Registry
 from mainstay.testing.registry import add
 
@@ -49,6 +51,9 @@ def source(tmp_path: Path) -> Iterator[Registry]:
         registry.deploy(first, expecting=None, actor="ada")
         registry.deploy(failed, expecting=first, actor="ada", override=True, reason="a trial")
         registry.deploy_beside(second, expecting=failed, actor="ada", reason="old callers")
+        rollout = registry.start_rollout(first, Plan(strategy="canary"), expecting=failed, actor="ada")
+        registry.report("a member", Evidence(rollout=rollout.id, deaths=1))
+        registry.take_lead("a controller", seen=None)
         registry.keys.create("one", "billing", sha256="a" * 64, rate=5.0, actor="ada")
         registry.keys.create("two", "leaver", sha256="b" * 64, actor="ada")
         registry.keys.revoke("leaver", actor="ada")
@@ -66,6 +71,9 @@ def expect_the_same(one: Registry, other: Registry) -> None:
     assert other.events(limit=1000) == one.events(limit=1000)
     assert other.deployments() == one.deployments()
     assert other.generation() == one.generation()
+    assert other.rollouts() == one.rollouts()
+    for rollout in one.rollouts():
+        assert other.evidence(rollout.id) == one.evidence(rollout.id)
     assert (other.keys.all(), other.keys.edition()) == (one.keys.all(), one.keys.edition())
     for model in one.models():
         assert other.aliases(model) == one.aliases(model)

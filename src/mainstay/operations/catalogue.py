@@ -24,6 +24,7 @@ UNEVALUATED = "not evaluated"
 """What a version is called that no rows judged."""
 _STATES: Mapping[Status, str] = {
     "deployed": "deployed",
+    "candidate": "in the rollout that runs",
     "beside": "deployed beside the champion",
     "ready": "passed its gates",
     "failed": "failed a gate",
@@ -41,6 +42,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it takes its model's traffic."""
     beside: bool
     """Whether it is served beside the one that does."""
+    candidate: bool
+    """Whether it is the other version of the rollout that runs."""
     aliases: list[str]
     metric: str
     description: str
@@ -251,6 +254,7 @@ def _line(version: Version, aliases: list[str]) -> Listed:
         evaluated=is_evaluated(version),
         deployed=version.deployed,
         beside=version.beside,
+        candidate=version.candidate,
         aliases=aliases,
         metric="" if value is None else f"{metric} {value:.4g}",
         description=summary.get("description", ""),

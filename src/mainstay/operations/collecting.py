@@ -101,7 +101,8 @@ def _of_this_machine(
     served, needed = set[str](), set[str]()
     aliased = {alias.ref for model in registry.models() for alias in registry.aliases(model)}
     for version in _all(registry):
-        if version.deployed or version.beside or version.ref in aliased or version.format == FORMAT:
+        live = version.deployed or version.candidate or version.beside
+        if live or version.ref in aliased or version.format == FORMAT:
             package = registry.package(version)
             served |= {entry.sha256 for entry in package.manifest.content.values()}
             if version.format == FORMAT:

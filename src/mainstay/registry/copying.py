@@ -23,8 +23,8 @@ from mainstay.registry.store import Registry
 Rows = dict[str, list[dict[str, Any]]]
 """Of each table by its name, in the order of their primary keys."""
 _AT_ONCE = 1000
-_STAYS = {"member", "lease"}
-"""Who serves, and who tells webhooks, is of the place where they do it: it is not moved."""
+_STAYS = {"member", "lease", "controller"}
+"""Who serves, who tells webhooks and who moves rollouts is of the place where they do it: it is not moved."""
 
 
 class NotEmpty(MainstayError):

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from mainstay.errors import MainstayError
-from mainstay.registry import beside, events, schema, versions
-from mainstay.registry.errors import DeploymentMoved, NotBeside, NotDeployable, NotDeployed, TakesTraffic
-from mainstay.registry.records import Beside, Deployment, Version
+from mainstay.registry import beside, events, rollouts, schema, versions
+from mainstay.registry.errors import DeploymentMoved, InRollout, NotBeside, NotDeployable, NotDeployed, TakesTraffic
+from mainstay.registry.records import Beside, Candidate, Deployment, Version
 
 _D, _M, _C = schema.deployment.c, schema.model.c, schema.counter.c
 _HERE = "deployment_"
@@ -31,21 +31,52 @@ def deploy(
     Raises:
         VersionNotFound, NotDeployable, DeploymentMoved; MainstayError: an override without a reason.
     """
-    version, overridden = _deployable(connection, version, override=override, reason=reason)
+    version, overridden = deployable(connection, version, override=override, reason=reason)
     found = of_model(connection, version.model)
-    _compare(version.model, found, expecting)
+    compare(version.model, found, expecting)
     if found is not None and found.version.id == version.id:
         return found  # nothing changes, so nothing happens
+    generation = next_generation(connection)
+    if found is not None:
+        _end_rollout(connection, version.model, f"{actor} deployed {version.ref}", generation, actor=actor, at=at)
+    switch(
+        connection,
+        version,
+        found.version if found else None,
+        generation=generation,
+        override=overridden,
+        actor=actor,
+        reason=reason,
+        at=at,
+    )
+    deployed = of_model(connection, version.model)
+    assert deployed is not None
+    return deployed
+
+
+def switch(
+    connection: Connection,
+    version: Version,
+    before: Version | None,
+    *,
+    generation: int,
+    override: bool,
+    actor: str,
+    reason: str,
+    at: datetime,
+    rollout: str | None = None,
+) -> None:
+    """Gives a model's traffic to `version` from `before` (None: it had none), as a rollout's move or a person's."""
     row = {
         "version_id": version.id,
-        "generation": _next_generation(connection),
-        "override": overridden,
+        "generation": generation,
+        "override": override,
         "actor": actor,
         "reason": reason,
         "since": at,
     }
     model_id = versions.model_id(connection, version.model)
-    if found is None:
+    if before is None:
         connection.execute(insert(schema.deployment), {"model_id": model_id, **row})
     else:
         connection.execute(update(schema.deployment).where(_D.model_id == model_id).values(row))
@@ -59,15 +90,13 @@ def deploy(
         version=version.number,
         reason=reason,
         evidence={
-            "from": found.version.number if found else None,
-            "generation": row["generation"],
+            "from": before.number if before else None,
+            "generation": generation,
             "passed": version.passed,
-            "override": overridden,
-        },
+            "override": override,
+        }
+        | ({} if rollout is None else {"rollout": rollout}),
     )
-    deployed = of_model(connection, version.model)
-    assert deployed is not None
-    return deployed
 
 
 def undeploy(connection: Connection, model: str, *, expecting: Version, actor: str, reason: str, at: datetime) -> int:
@@ -78,11 +107,12 @@ def undeploy(connection: Connection, model: str, *, expecting: Version, actor: s
     """
     model_id = versions.model_id(connection, model)
     found = of_model(connection, model)
-    _compare(model, found, expecting)
+    compare(model, found, expecting)
     others = [] if found is None else [each.version for each in found.beside]
     beside.remove(connection, others)
+    reached = next_generation(connection)
+    _end_rollout(connection, model, f"{actor} undeployed {model}", reached, actor=actor, at=at)
     connection.execute(delete(schema.deployment).where(_D.model_id == model_id))
-    reached = _next_generation(connection)
     events.write(
         connection,
         events.UNDEPLOYED,
@@ -110,17 +140,20 @@ def deploy_beside(
 
     Raises:
         NotDeployed: nothing takes the traffic. TakesTraffic: this one does.
+        InRollout: a rollout takes it where it belongs.
         VersionNotFound, NotDeployable, DeploymentMoved; MainstayError: an override without a reason.
     """
-    version, overridden = _deployable(connection, version, override=override, reason=reason)
+    version, overridden = deployable(connection, version, override=override, reason=reason)
     found = of_model(connection, version.model)
     if found is None:
         raise NotDeployed(version.model)
-    _compare(version.model, found, expecting)
+    compare(version.model, found, expecting)
     if found.version.id == version.id:
         raise TakesTraffic(version.ref)
+    if found.candidate is not None and version.candidate:
+        raise InRollout(version.ref, found.candidate.rollout)
     if not version.beside:
-        reached = _next_generation(connection)
+        reached = next_generation(connection)
         beside.put(connection, version, generation=reached, override=overridden, actor=actor, reason=reason, at=at)
         events.write(
             connection,
@@ -154,7 +187,7 @@ def undeploy_beside(connection: Connection, expecting: Beside, *, actor: str, re
             raise TakesTraffic(version.ref)
         raise NotBeside(version.ref, [each.version.ref for each in others])
     beside.remove(connection, [version])
-    reached = _next_generation(connection)
+    reached = next_generation(connection)
     events.write(
         connection,
         events.UNDEPLOYED_BESIDE,
@@ -170,14 +203,16 @@ def undeploy_beside(connection: Connection, expecting: Beside, *, actor: str, re
 
 def all_of_them(connection: Connection) -> list[Deployment]:
     """Every deployment, by the name of its model."""
-    others = beside.of_all(connection)
+    others, candidates = beside.of_all(connection), rollouts.candidates(connection)
     rows = connection.execute(_deployments().order_by(_M.name))
-    return [_deployment(row, others.get(row.model, ())) for row in rows]
+    return [_deployment(row, others.get(row.model, ()), candidates.get(row.model)) for row in rows]
 
 
 def of_model(connection: Connection, model: str) -> Deployment | None:
     row = connection.execute(_deployments().where(_M.name == model)).first()
-    return None if row is None else _deployment(row, beside.of_model(connection, model))
+    if row is None:
+        return None
+    return _deployment(row, beside.of_model(connection, model), rollouts.candidate(connection, model))
 
 
 def generation(connection: Connection) -> int:
@@ -192,7 +227,7 @@ def mark(connection: Connection) -> tuple[int, int]:
     return int(reached), int(event or 0)
 
 
-def _deployable(connection: Connection, version: Version, *, override: bool, reason: str) -> tuple[Version, bool]:
+def deployable(connection: Connection, version: Version, *, override: bool, reason: str) -> tuple[Version, bool]:
     """A version as it is in the database, not as the caller holds it, and whether its gates are overridden.
 
     Raises:
@@ -207,12 +242,12 @@ def _deployable(connection: Connection, version: Version, *, override: bool, rea
     return version, overridden
 
 
-def _next_generation(connection: Connection) -> int:
+def next_generation(connection: Connection) -> int:
     counted = update(schema.counter).where(_C.name == "generation").values(value=_C.value + 1).returning(_C.value)
     return int(connection.execute(counted).scalar_one())
 
 
-def _compare(model: str, found: Deployment | None, expecting: Version | None) -> None:
+def compare(model: str, found: Deployment | None, expecting: Version | None) -> None:
     if (found.version.id if found else None) != (expecting.id if expecting else None):
         raise DeploymentMoved(
             model,
@@ -227,6 +262,14 @@ def _deployments() -> Select[Any]:
     return versions.query_with(_HERE, *columns).where(_D.version_id.is_not(None))
 
 
-def _deployment(row: Row[Any], others: tuple[Beside, ...]) -> Deployment:
+def _deployment(row: Row[Any], others: tuple[Beside, ...], candidate: Candidate | None) -> Deployment:
     version, mine = versions.parted(row, _HERE)
-    return Deployment(version=version, beside=others, **mine)
+    return Deployment(version=version, beside=others, candidate=candidate, **mine)
+
+
+def _end_rollout(connection: Connection, model: str, why: str, generation: int, *, actor: str, at: datetime) -> None:
+    """What a person does to a deployment by hand ends the rollout that runs of it."""
+    running = rollouts.active(connection, model)
+    if running is not None:
+        kind = events.ROLLOUT_ROLLED_BACK
+        rollouts.end(connection, running, kind=kind, generation=generation, actor=actor, why=why, at=at)

@@ -111,6 +111,69 @@ class NotDeployable(CheckFailed):
         )
 
 
+class UnknownRollout(MainstayError):
+    """There is no rollout of this id."""
+
+    def __init__(self, rollout: str) -> None:
+        self.rollout = rollout
+        super().__init__(f"There is no rollout {rollout!r} in this registry: see mainstay history MODEL.")
+
+
+class NoRollout(MainstayError):
+    """No rollout runs of a model."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"{model} has no running rollout: start one with mainstay deploy {model}:NUMBER --strategy canary."
+        )
+
+
+class InRollout(CheckFailed):
+    """The version has a part in a running rollout, which takes it where it belongs."""
+
+    def __init__(self, ref: str, rollout: str) -> None:
+        self.ref, self.rollout = ref, rollout
+        model = ref.partition(":")[0]
+        super().__init__(
+            f"{ref} has a part in the running rollout of {model} ({rollout}): wait for its end, or end it with "
+            f"mainstay rollback {model}."
+        )
+
+
+class RolloutMoved(CheckFailed):
+    """The rollout was moved by someone else in the meantime, or has ended."""
+
+    def __init__(self, ref: str, *, expected: int, found: int, state: str, why: str) -> None:
+        self.ref, self.expected, self.found, self.state, self.why = ref, expected, found, state, why
+        super().__init__(
+            f"The rollout of {ref} is {state.replace('_', ' ')} (revision {found}: {why}), not as it was at revision "
+            f"{expected}: look at it again, then retry."
+        )
+
+
+class NotLeading(CheckFailed):
+    """Somebody else moves rollouts now, so that what this one writes is refused."""
+
+    def __init__(self, holder: str | None, fence: int, asked: int | None) -> None:
+        self.holder, self.fence, self.asked = holder, fence, asked
+        who = f"{holder} moves rollouts" if holder else "Nobody moves rollouts"
+        mine = "" if asked is None else f", not {asked}"
+        super().__init__(
+            f"{who} (fence {fence}{mine}): write nothing more with the lead that was lost, and ask for it anew."
+        )
+
+
+class NotAnApprover(CheckFailed):
+    """The key is not one that may approve of this rollout."""
+
+    def __init__(self, ref: str, name: str | None, approvers: Iterable[str]) -> None:
+        self.ref, self.name, names = ref, name, list(approvers)
+        whose = f"The key {name!r} may not" if name else "That is no key in force of this registry, so it may not"
+        way = f"ask {' or '.join(names)}" if names else "it needs no approval"
+        super().__init__(f"{whose} approve of the rollout of {ref}: {way}.")
+
+
 class AttestationExists(MainstayError):
     """An attestation of this name is there already, and attestations never change."""
 

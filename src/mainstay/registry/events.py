@@ -24,6 +24,16 @@ KEY_CREATED = "key_created"
 KEY_ROTATED = "key_rotated"
 KEY_REVOKED = "key_revoked"
 KEY_FORGOTTEN = "key_forgotten"
+ROLLOUT_STARTED = "rollout_started"
+ROLLOUT_STEP = "rollout_step"
+ROLLOUT_PAUSED = "rollout_paused"
+ROLLOUT_RESUMED = "rollout_resumed"
+ROLLOUT_PROMOTING = "rollout_promoting"
+ROLLOUT_COMPLETED = "rollout_completed"
+ROLLOUT_ROLLING_BACK = "rollout_rolling_back"
+ROLLOUT_ROLLED_BACK = "rollout_rolled_back"
+ROLLOUT_SUPERSEDED = "rollout_superseded"
+ROLLOUT_APPROVED = "rollout_approved"
 
 _COLUMNS = schema.event.c
 _TELL = insert(schema.event).returning(_COLUMNS.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from mainstay.errors import MainstayError, did_you_mean
-from mainstay.registry import events, schema
+from mainstay.registry import events, key_text, schema
 from mainstay.registry.records import ApiKey, KeyVerb
 from mainstay.registry.transactions import Transactions
 
@@ -176,6 +177,19 @@ class Keys:
         connection.execute(update(schema.counter).where(_C.name == _EDITION).values(value=_C.value + 1))
         evidence = {"key": key.id, "name": key.name, **evidence}
         events.write(connection, kind, at=at, actor=actor, reason=reason, evidence=evidence)
+
+
+def whose(connection: Connection, text: str, *, at: datetime) -> ApiKey | None:
+    """The key in force at a time that this is the text of; None: there is none."""
+    key_id = key_text.id_of(text)
+    row = None if key_id is None else connection.execute(select(schema.api_key).where(_K.id == key_id)).first()
+    if row is None:
+        return None
+    key, sha = _key(row), key_text.hashed(text)
+    right = hmac.compare_digest(key.sha256, sha)
+    if key.previous_sha256 is not None and key.previous_until is not None and key.previous_until > at:
+        right |= hmac.compare_digest(key.previous_sha256, sha)
+    return key if right and key.status(at) == "active" else None
 
 
 _READ_EDITION = select(_C.value).where(_C.name == _EDITION)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mainstay.registry.plans import Plan
 
-Status = Literal["deployed", "beside", "ready", "failed"]
+Status = Literal["deployed", "candidate", "beside", "ready", "failed"]
 KeyVerb = Literal["predict", "read", "manage"]
 """What a key may do: ask for predictions; read metadata, metrics and documents; load and unload models."""
 
@@ -46,6 +46,9 @@ class Version:
     """Whether it takes its model's traffic."""
     beside: bool = False
     """Whether it is served beside the one that does."""
+    candidate: bool = False
+    """Whether it is the other version of a running rollout: the candidate or, once that takes the traffic, the one
+    before."""
     actor: str
     created_at: datetime
     summary: dict[str, Any] = field(hash=False)
@@ -57,9 +60,12 @@ class Version:
 
     @property
     def status(self) -> Status:
-        """Deployed; served beside that one; ready to be; or failed its gates (and not served by an override)."""
+        """Deployed; the other version of a rollout; served beside the deployed one; ready to be; or failed its gates
+        (and not served by an override)."""
         if self.deployed:
             return "deployed"
+        if self.candidate:
+            return "candidate"
         if self.beside:
             return "beside"
         return "ready" if self.passed else "failed"
@@ -154,6 +160,10 @@ class Rollout:
     ended_at: datetime | None
     revision: int
     """Grows with each move: who moves it says from which one."""
+    generation: int = 0
+    """The registry's generation that brought what is asked of servers now: a server that has reached it does so."""
+    override: bool = False
+    """Whether the candidate had failed its gates."""
 
     @property
     def model(self) -> str:

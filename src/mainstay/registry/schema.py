@@ -227,6 +227,72 @@ api_key = Table(
     Column("revoked_at", Utc),
 )
 
+rollout = Table(
+    "rollout",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", Id, ForeignKey("model.id"), nullable=False),
+    Column("stable_id", Id, nullable=False),
+    Column("candidate_id", Id, nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("share", Integer, nullable=False),
+    Column("held", Float, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verdict", JSON, nullable=False),
+    # Of the registry: those that brought it, and what it asks of servers now.
+    Column("begun", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("ended_at", Utc),
+    ForeignKeyConstraint(["model_id", "stable_id"], ["version.model_id", "version.id"]),
+    ForeignKeyConstraint(["model_id", "candidate_id"], ["version.model_id", "version.id"]),
+    Index(None, "model_id", "begun"),
+)
+# Of each model, one at a time.
+Index(
+    "uq_rollout_model_id_active",
+    rollout.c.model_id,
+    unique=True,
+    sqlite_where=rollout.c.ended_at.is_(None),
+    postgresql_where=rollout.c.ended_at.is_(None),
+)
+
+# What each serving agent saw of a rollout; it stays when the agent is gone.
+rollout_evidence = Table(
+    "rollout_evidence",
+    metadata,
+    Column("rollout_id", Id, ForeignKey("rollout.id"), primary_key=True),
+    Column("member_id", Id, primary_key=True),
+    Column("document", JSON, nullable=False),
+)
+
+rollout_approval = Table(
+    "rollout_approval",
+    metadata,
+    Column("rollout_id", Id, ForeignKey("rollout.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("at", Utc, nullable=False),
+)
+
+# Who moves rollouts; no time in it, since clocks of two machines are never compared.
+controller = Table(
+    "controller",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+)
+
 lease = Table(
     "lease",
     metadata,

@@ -22,6 +22,7 @@ from mainstay.registry.errors import AttestationExists
 from mainstay.registry.keys import Keys
 from mainstay.registry.outbox import Outbox
 from mainstay.registry.records import Alias, Beside, Deployment, Event, Member, Version
+from mainstay.registry.rolling import Rolling
 from mainstay.registry.transactions import Transactions
 
 LIVE_WITHIN = 10.0
@@ -32,8 +33,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Registry:
-    """The versions, aliases, deployments and events of a project.
+class Registry(Rolling):
+    """The versions, aliases, deployments, rollouts and events of a project.
 
     Any number of threads may share one; each process opens its own.
     Beside the errors that a call names, each raises MachineError (DiskFull, NotWritable, RegistryBusy,
@@ -215,7 +216,7 @@ class Registry:
     ) -> Deployment:
         """Makes `version` the one that takes its model's traffic, if `expecting` (None: nothing) does now.
 
-        Of the version that is served already nothing changes.
+        Of the version that is served already nothing changes. A rollout that runs is ended with it, as rolled back.
 
         Args:
             override: deploy it although it did not pass its gates; takes a reason, and is recorded with it.
@@ -237,8 +238,8 @@ class Registry:
             )
 
     def undeploy(self, model: str, *, expecting: Version, actor: str, reason: str = "") -> int:
-        """Ends the serving of a model, and of what is beside, if `expecting` takes its traffic now; the generation that
-        brought this.
+        """Ends the serving of a model, of what is beside and of a rollout's candidate, if `expecting` takes its traffic
+        now; the generation that brought this.
 
         Raises:
             ModelNotFound, DeploymentMoved.
@@ -261,6 +262,7 @@ class Registry:
 
         Raises:
             NotDeployed: no version of the model takes the traffic. TakesTraffic: this one does.
+            InRollout: a rollout that runs takes it where it belongs.
             NotDeployable: it did not pass its gates.
             DeploymentMoved: another one takes the traffic than expected.
             VersionNotFound; MainstayError: an override without a reason.

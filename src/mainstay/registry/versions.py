@@ -25,6 +25,14 @@ from mainstay.registry.transactions import as_kept
 
 _V, _M, _D, _A = schema.version.c, schema.model.c, schema.deployment.c, schema.attestation.c
 _B = schema.beside.c
+_R = schema.rollout.c
+# Not a join: asked of one version, SQLite then looks into the index of the running ones alone.
+_IN_ROLLOUT = (
+    select(_R.id)
+    .where(_R.model_id == _V.model_id, _R.ended_at.is_(None), (_R.candidate_id == _V.id) | (_R.stable_id == _V.id))
+    .correlate(schema.version)
+    .exists()
+)
 
 
 def query_with(prefix: str, *columns: ColumnElement[Any]) -> Select[Any]:
@@ -50,6 +58,7 @@ def query() -> Select[Any]:
             _M.name.label("model"),
             _D.version_id.is_not(None).label("deployed"),
             _B.version_id.is_not(None).label("beside"),
+            (_D.version_id.is_(None) & _IN_ROLLOUT).label("candidate"),
         )
         .join(schema.model, _M.id == _V.model_id)
         .join(schema.deployment, _D.version_id == _V.id, isouter=True)

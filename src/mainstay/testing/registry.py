@@ -28,6 +28,7 @@ from mainstay.registry.refs import BadName
 from mainstay.registry.store import Registry
 from mainstay.testing.drafts import Clock, draft
 from mainstay.testing.keys import KeysContract
+from mainstay.testing.rollouts import RolloutsContract
 
 
 def add(
@@ -40,7 +41,7 @@ def kinds(registry: Registry) -> list[str]:
     return [event.kind for event in registry.events()]
 
 
-class RegistryContract(KeysContract):
+class RegistryContract(KeysContract, RolloutsContract):
     """Subclass it as `TestMyDatabase`, and give it the fixture `registry`."""
 
     @pytest.fixture

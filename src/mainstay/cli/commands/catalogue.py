@@ -137,6 +137,8 @@ def events(
 def _state(version: Listed) -> str:
     if version.deployed:
         return "deployed"
+    if version.candidate:
+        return "in a rollout"
     if version.beside:
         return "beside"
     if not version.evaluated:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision, oldest first: the files of `versions`. A database of another revision is a newer Mainstay's."""
 HEAD = REVISIONS[-1]
 TABLE = "alembic_version"
