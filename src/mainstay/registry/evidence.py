@@ -13,7 +13,8 @@ SCORES = 20
 
 
 class Arm(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one of the two versions did in one step. Of a sticky rollout, each key is counted once a step."""
+    """What one of the two versions did in one step. Of a sticky rollout, each key is counted once a step. Of a shadow,
+    both versions' arms are of the requests that were copied, also of those that the stable version failed: pairs."""
 
     requests: int = 0
     """Routed to it: answered, refused or failed."""
