@@ -45,7 +45,9 @@ def v2(rows: Rows, *, nested: bool = False, **more: Any) -> dict[str, Any]:
         {
             "name": name,
             "shape": [len(rows), 1] if nested else [len(rows)],
-            "datatype": DATATYPES.get(name, "BYTES" if isinstance(values[0], str | None) else "FP64"),
+            "datatype": DATATYPES.get(
+                name, "BYTES" if all(isinstance(value, str | None) for value in values) else "FP64"
+            ),
             "data": [[value] for value in values] if nested else values,
             "parameters": {"content_type": "np" if name in DATATYPES else "str"},
         }

@@ -180,6 +180,71 @@ def test_a_lost_host_is_not_asked_again_for_each_of_a_batch():
     hand_moved.run(main())
 
 
+class Killed:
+    """A model whose process dies of numbers below zero, and is back after three seconds; or not."""
+
+    def __init__(self, *, returns: bool) -> None:
+        self.runs: list[list[float]] = []
+        self.waits = 0
+        self._returns = returns
+
+    async def run(self, cells: Cells) -> Answers:
+        values = cells.numbers[:, 0].copy()
+        self.runs.append(values.tolist())
+        await asyncio.sleep(1.0)
+        if (values < 0).any():
+            raise EOFError
+        return Answers(values=values)
+
+    async def back(self, error: Exception) -> bool:
+        assert isinstance(error, EOFError)
+        self.waits += 1
+        await asyncio.sleep(3.0)
+        return self._returns
+
+    def batcher(self) -> Batcher:
+        return Batcher(self.run, Bounds(), lost=(EOFError,), back=self.back)
+
+
+def test_who_was_asked_together_with_what_kills_a_host_is_asked_again_alone():
+    async def main():
+        model = Killed(returns=True)
+        batcher = model.batcher()
+        asked = [ask(batcher, value) for value in (9.0, 1.0, -1.0, 2.0)] + [ask(batcher, 3.0, timeout=3.0)]
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        assert model.runs == [[9.0], [1.0, -1.0, 2.0, 3.0], [1.0], [-1.0], [2.0]]
+        assert [said[at].values.tolist() for at in (0, 1, 3)] == [[9.0], [1.0], [2.0]]
+        assert isinstance(said[2], EOFError)
+        assert isinstance(said[4], Late)  # before the host was back: it is not computed again
+
+    hand_moved.run(main())
+
+
+def test_who_waits_while_a_host_dies_waits_until_it_is_back():
+    async def main():
+        model = Killed(returns=True)
+        batcher = model.batcher()
+        said = await asyncio.gather(ask(batcher, -1.0), ask(batcher, 1.0), ask(batcher, 2.0), return_exceptions=True)
+        assert isinstance(said[0], EOFError)
+        assert (model.runs, model.waits) == ([[-1.0], [1.0, 2.0]], 1)
+        await asyncio.gather(ask(batcher, -1.0), return_exceptions=True)
+        assert model.waits == 1  # for nobody
+        assert not batcher.busy
+
+    hand_moved.run(main())
+
+
+def test_a_host_that_does_not_come_back_is_waited_for_once():
+    async def main():
+        model = Killed(returns=False)
+        batcher = model.batcher()
+        said = await asyncio.gather(*[ask(batcher, value) for value in (1.0, 2.0, -1.0, 3.0)], return_exceptions=True)
+        assert (model.runs, model.waits) == ([[1.0], [2.0, -1.0, 3.0]], 1)
+        assert [type(each) for each in said[1:]] == [EOFError] * 3
+
+    hand_moved.run(main())
+
+
 def test_who_is_late_is_told_so_in_time_and_is_not_computed():
     async def main():
         model = Model()

@@ -75,17 +75,19 @@ class Agent:
         url: str,
         allowed: Callable[[], Allowed],
         human: bool,
+        timeout: float,
         log: Log,
         signers: Signers = tuple,
         manage: Manage | None = None,
     ) -> None:
-        """`cache` is for files of versions where the registry keeps them on another machine; `signers` gives the public
+        """`cache` is for files of versions where the registry keeps them on another machine; `timeout` is how many
+        seconds a request may take; `signers` gives the public
         keys of which one must have signed a version, whenever it is asked (none: nobody need have); `manage` brings
         about what callers ask to have changed, in threads of its own."""
         self.admission = Admission(signers)
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
-        self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, log=log)
+        self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, timeout=timeout, log=log)
         self.placer = Placer(registry, self.copies, self.hosts, self.admission)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)

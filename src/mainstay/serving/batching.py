@@ -5,8 +5,10 @@ wait, and when it gets free, as many of them as fit are asked together. A lone c
 model is, the larger its batches are.
 
 Everybody gets the answers to his own rows. Where a batch fails, its halves are asked again, and so on, so that a row
-which the model cannot take fails alone. Where no row was at fault, or the model was lost over a batch, it may be the
-company that it could not take: batches are half as large then, and grow again slowly.
+which the model cannot take fails alone. Where the model's process died over a batch, each is asked again alone, once
+it is back, and who waits in the queue waits for that: a batch is not halved there, since each death costs a start.
+Where no row was at fault, or the model was lost over a batch, it may be the company that it could not take: batches
+are half as large then, and grow again slowly.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ GROWS = 0.1
 Left = Literal["timeout", "cancelled", "rejected"]
 """Why a caller has no answer: his time was up, he is gone, or there was no room."""
 Run = Callable[[Cells], Awaitable[Answers]]
+Back = Callable[[Exception], Awaitable[bool]]
 
 
 class Busy(MachineError):
@@ -123,6 +126,7 @@ class Batcher:
         lanes: int = 1,
         watch: Watch | None = None,
         lost: tuple[type[Exception], ...] = (),
+        back: Back | None = None,
     ) -> None:
         """A queue in front of a model.
 
@@ -131,15 +135,18 @@ class Batcher:
             bounds: of the queue and of a batch.
             lanes: how many runs of it there may be at once, where requests are not joined.
             watch: is told what happens.
-            lost: errors that are no row's fault, so that nobody is asked again after one.
+            lost: errors of which no row is known to be at fault, so that a batch is not halved after one.
+            back: after such an error, whether it is worth asking again; waits until the model can be asked.
         """
-        self._run, self._bounds, self._lost = run, bounds, lost
+        self._run, self._bounds, self._lost, self._back = run, bounds, lost, back
         self._watch: Watch = watch or Unwatched()
         self._joins = bounds.rows > 1
         self._lanes = self._free = 1 if self._joins else lanes
         self._queue: dict[_Caller, None] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._seconds = 0.0
+        self._loss: Exception | None = None
+        """Over which the model was lost just now; it has not been waited for since."""
         self._most = float(bounds.rows)
         """Rows that are joined at present."""
 
@@ -232,7 +239,10 @@ class Batcher:
         begun = loop.time()
         try:
             await self._ask(callers)
+            if self._queue and self._loss is not None and self._back is not None:
+                await self._back(self._loss)  # those who wait had no part in it
         finally:
+            self._loss = None
             self._seconds += (loop.time() - begun - self._seconds) * (MEMORY if self._seconds else 1.0)
             self._free += 1
             self._begin()
@@ -251,13 +261,14 @@ class Batcher:
         try:
             parts = parted(await self._run(joined([caller.cells for caller in callers])), rows)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
-            if len(callers) == 1 or isinstance(error, self._lost):
-                if len(callers) > 1:
-                    self._shrink(sum(rows))
-                for caller in callers:
-                    if not caller.future.done():
-                        caller.future.set_exception(error)
+            lost = isinstance(error, self._lost)
+            if len(callers) == 1:
+                _fail(callers, error)
+                self._loss = error if lost else None
                 return 0
+            if lost:
+                self._shrink(sum(rows))
+                return await self._ask_each(callers, error)
             half = len(callers) // 2
             answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
             if answered == len(callers):
@@ -269,6 +280,20 @@ class Batcher:
         self._most = min(self._most + GROWS, self._bounds.rows)
         return len(callers)
 
+    async def _ask_each(self, callers: Sequence[_Caller], error: Exception) -> int:
+        """Asks callers again, over whom the model was lost, each alone, so that it is lost over the one at fault alone;
+        how many of them it has answered. Where it does not come back, the others are told why."""
+        answered = 0
+        for place, caller in enumerate(callers):
+            if caller.future.done():
+                continue
+            self._loss = None
+            if self._back is None or not await self._back(error):
+                _fail(callers[place:], error)
+                break
+            answered += await self._ask([caller])
+        return answered
+
     def _shrink(self, rows: int) -> None:
         """So many rows were too many at once."""
         self._most = max(1.0, min(self._most, rows / 2))
@@ -279,3 +304,9 @@ class Batcher:
         if self._joins:
             runs = sum(len(caller.cells) for caller in self._queue) / int(self._most)
         return min(max(SOONEST, math.ceil(runs * self._seconds)), LATEST)
+
+
+def _fail(callers: Sequence[_Caller], error: Exception) -> None:
+    for caller in callers:
+        if not caller.future.done():
+            caller.future.set_exception(error)

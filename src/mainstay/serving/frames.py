@@ -20,6 +20,10 @@ from mainstay.models.tensors import Array
 LONGEST = 1 << 30
 """Bytes: a length beyond it is no frame of ours."""
 
+ANSWER_WITHIN = 30.0
+"""Seconds that a worker waits for a host's answer, unless the server's timeout is longer; a request that has less time
+is given up before."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -55,6 +59,8 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     numbers: bytes
     texts: dict[int, list[str | None]]
     tensors: dict[str, Block] = {}
+    nothing: bool = False
+    """The model is not asked: who answers lives."""
 
     @classmethod
     def of(cls, identity: int, cells: Cells) -> Ask:

@@ -28,15 +28,13 @@ from mainstay.models.package import Manifest, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import InputError
 from mainstay.registry.blobs import FolderBlobs
-from mainstay.serving.frames import Ask, Told, framed, next_frame
+from mainstay.serving.frames import ANSWER_WITHIN, Ask, Told, framed, next_frame
 from mainstay.serving.logs import Log, logger, place_of, take_over
 
-LET_GO_WITHIN = 35.0
-"""Seconds that workers have to let go of a host that is told to end: longer than they wait for an answer."""
 LEFT_ALONE = 5.0
 """Seconds without a worker after which a host ends whose agent is gone."""
 HUNG_AFTER = 60.0
-"""Seconds of computing after which a host ends itself: no worker waits for so long."""
+"""Seconds of computing after which a host ends itself; more, where workers wait longer for an answer."""
 LONGEST_ASKED = 900.0
 """The same, where somebody asks for many rows and waits beside it."""
 
@@ -79,8 +77,21 @@ class _Answering:
         return f"The model failed with {type(error).__name__}; the server's log says where."
 
 
-async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], log: Log) -> None:
-    """Answers on a Unix socket until it is told to end and nobody is connected. One request at a time is computed."""
+def hung_after(timeout: float) -> float:
+    """Seconds of computing after which nobody waits any more, where a request may take so many."""
+    return max(HUNG_AFTER, timeout + 30.0)
+
+
+def let_go_within(timeout: float) -> float:
+    """Seconds that workers have to let go of a host that is told to end: longer than they wait for an answer."""
+    return max(ANSWER_WITHIN, timeout) + 5.0
+
+
+async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], log: Log, *, timeout: float) -> None:
+    """Answers on a Unix socket until it is told to end and nobody is connected. One request at a time is computed.
+
+    `timeout` is how many seconds a request may take.
+    """
     loop, stop, told = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     pool = ThreadPoolExecutor(1)
     talking: set[asyncio.Task[None]] = set()
@@ -92,7 +103,8 @@ async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], 
         try:
             while True:
                 ask = msgspec.msgpack.decode(await next_frame(reader), type=Ask)
-                writer.write(framed(await loop.run_in_executor(pool, answering, ask)))
+                told = Told(ask.id) if ask.nothing else await loop.run_in_executor(pool, answering, ask)
+                writer.write(framed(told))
                 await writer.drain()
                 if answering.spent:
                     log("host_spent", "The host process ends, since the model found no memory left.", level="error")
@@ -118,7 +130,7 @@ async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], 
     while not told.is_set() and loop.time() < alone:  # nobody tells: the workers outlive the agent for a while
         await asyncio.sleep(0.02)
         alone = loop.time() + LEFT_ALONE if talking else alone
-    until = loop.time() + LET_GO_WITHIN
+    until = loop.time() + let_go_within(timeout)
     while talking and loop.time() < until:
         await asyncio.sleep(0.02)
     socket.unlink(missing_ok=True)
@@ -143,18 +155,22 @@ def arguments(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--trust", action="append", default=[], help="a type or a code id that the operator trusts")
     parser.add_argument("--log", choices=("json", "human", "asker"), required=True)
     parser.add_argument("--seconds", type=float, default=HUNG_AFTER, help="of computing, after which it ends itself")
+    parser.add_argument("--timeout", type=float, default=ANSWER_WITHIN, help="seconds that a request may take")
     return parser
 
 
-def host_words(socket: Path, blobs: Path, manifest: Path, log: str, trusted: Sequence[str]) -> list[str]:
+def host_words(
+    socket: Path, blobs: Path, manifest: Path, log: str, trusted: Sequence[str], *, timeout: float = ANSWER_WITHIN
+) -> list[str]:
     """The words of that command line.
 
     Args:
         log: "json" or "human", how the log is written; "asker" writes none and hides nothing, for who asks is who
             loaded the version: errors quote what they met, and what the model prints goes to standard error.
+        timeout: seconds that a request may take.
     """
     words = ["--socket", str(socket.absolute()), "--blobs", str(blobs.absolute())]
-    words += ["--manifest", str(manifest.absolute()), "--log", log]
+    words += ["--manifest", str(manifest.absolute()), "--log", log, "--timeout", str(timeout)]
     return words + [word for name in trusted for word in ("--trust", name)]
 
 
@@ -177,7 +193,7 @@ def main() -> None:
         say(Said(f"The model could not be loaded: {place_of(error)} raised {str(error)[:300]!r}."))
         raise
     answering = _Answering(model, log, nowhere, asker=asker, seconds=given.seconds)
-    asyncio.run(serve(answering, given.socket, lambda: say(Said()), log))
+    asyncio.run(serve(answering, given.socket, lambda: say(Said()), log, timeout=given.timeout))
 
 
 def _private_outputs(*, asker: bool) -> tuple[Callable[[Said], None], TextIO, TextIO]:

@@ -10,13 +10,19 @@ import msgspec
 from mainstay.errors import MachineError
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, InputError
-from mainstay.serving.frames import Ask, Told, framed, next_frame
+from mainstay.serving.frames import ANSWER_WITHIN, Ask, Told, framed, next_frame
 
 Waiting = dict[int, asyncio.Future[Answers]]
+BACK_WITHIN, LOOK_EVERY = 15.0, 0.1
+"""Seconds that callers wait for a host that died to be there again, and between two looks."""
 
 
 class HostGone(MachineError):
     """A version's host process does not answer: it crashed, hangs, or is being started again."""
+
+
+class HostDied(HostGone):
+    """A version's host process ended, or closed the connection, while it was answering."""
 
 
 class ModelFailed(MachineError):
@@ -26,7 +32,7 @@ class ModelFailed(MachineError):
 class HostClient:
     """Asks one host process. Lives in one event loop; connects at the first request, and again after a loss."""
 
-    def __init__(self, socket: str, *, version: str, timeout: float = 30.0) -> None:
+    def __init__(self, socket: str, *, version: str, timeout: float = ANSWER_WITHIN) -> None:
         """`timeout` is how many seconds an answer may take."""
         self._socket, self._version, self._timeout = socket, version, timeout
         self._ids = itertools.count(1)
@@ -44,27 +50,51 @@ class HostClient:
         """The host's answers for rows.
 
         Raises:
-            HostGone: no host, a lost one, or one that does not answer in time.
+            HostGone: no host, or one that does not answer in time; HostDied: one that was lost meanwhile.
             InputError: the model does not take these rows.
             ModelFailed: it failed on them.
         """
-        identity = next(self._ids)
+        return await self._told(Ask.of(next(self._ids), cells), self._timeout)
+
+    async def _told(self, ask: Ask, within: float) -> Answers:
         future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         waiting: Waiting = {}
         try:
             writer, waiting = await self._connected()
-            waiting[identity] = future
-            writer.write(framed(Ask.of(identity, cells)))
+            waiting[ask.id] = future
+            writer.write(framed(ask))
             await writer.drain()
-            return await asyncio.wait_for(future, self._timeout)
+            return await asyncio.wait_for(future, within)
         except TimeoutError:
-            raise self._gone(f"did not answer within {self._timeout:g} s") from None
+            raise HostGone(self._words(f"did not answer within {within:g} s")) from None
         except OSError as error:
-            raise self._gone("cannot be reached") from error
+            if ask.id in waiting:
+                raise HostDied(self._words("stopped while it was answering")) from error
+            raise HostGone(self._words("cannot be reached")) from error
         finally:
-            waiting.pop(identity, None)
+            waiting.pop(ask.id, None)
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also where the connection broke in the midst of sending
+
+    async def back(self, error: Exception) -> bool:
+        """After an error, whether it is worth asking again: the host died, and is there again.
+
+        Waits for that, but no longer than `BACK_WITHIN`. What answers then begins anew, so that whoever is asked again
+        gets what he would have got the first time.
+        """
+        if not isinstance(error, HostDied):
+            return False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BACK_WITHIN
+        while (left := until - loop.time()) > 0:
+            try:
+                # Connected is not enough: one that is just ending may still have a socket that listens.
+                await self._told(Ask(next(self._ids), (0, 0), b"", {}, nothing=True), left)
+            except HostGone:
+                await asyncio.sleep(LOOK_EVERY)
+            else:
+                return True
+        return False
 
     async def close(self) -> None:
         """Lets go of the connection, once those who wait have had their answers."""
@@ -99,7 +129,7 @@ class HostClient:
             writer.close()
             for future in waiting.values():
                 if not future.done():
-                    future.set_exception(self._gone("stopped while it was answering"))
+                    future.set_exception(HostDied(self._words("stopped while it was answering")))
 
-    def _gone(self, what: str) -> HostGone:
-        return HostGone(f"The host process of {self._version} {what}: try again in a few seconds.")
+    def _words(self, what: str) -> str:
+        return f"The host process of {self._version} {what}: try again in a few seconds."

@@ -19,7 +19,7 @@ import msgspec
 from mainstay.errors import MainstayError
 from mainstay.models.classes import is_class, require_trusted
 from mainstay.models.package import Manifest
-from mainstay.serving.host import LET_GO_WITHIN, Said, host_words
+from mainstay.serving.host import Said, host_words, hung_after, let_go_within
 from mainstay.serving.launch import BUILD_WITHIN, Allowed, launch_command, variables_for
 from mainstay.serving.logs import Log
 
@@ -85,13 +85,16 @@ class _Host:
 class Hosts:
     """The hosts that an agent keeps, by version."""
 
-    def __init__(self, run: Path, blobs: Path, *, allowed: Callable[[], Allowed], human: bool, log: Log) -> None:
-        """`allowed` is what the operator allows at the time of a start; `human` is how the hosts log."""
+    def __init__(
+        self, run: Path, blobs: Path, *, allowed: Callable[[], Allowed], human: bool, timeout: float, log: Log
+    ) -> None:
+        """`allowed` is what the operator allows at the time of a start; `human` is how the hosts log; `timeout` is how
+        many seconds a request may take."""
         fits = len(os.fsencode(run)) < LONGEST_SOCKET - 30
         self.folder = run / "hosts" if fits else Path(tempfile.mkdtemp(prefix="mainstay-"))
         """Of Unix sockets: its path leaves room for their names. Gone at `close`."""
         self.folder.mkdir(exist_ok=True)
-        self._blobs, self._allowed, self._human, self._log = blobs, allowed, human, log
+        self._blobs, self._allowed, self._human, self._timeout, self._log = blobs, allowed, human, timeout, log
         self._hosts: dict[str, _Host] = {}
         self._made = 0
         self._ending: list[tuple[_Host, float]] = []
@@ -153,12 +156,21 @@ class Hosts:
         socket, work = path.with_suffix(".sock"), path.with_suffix(".work")
         if is_class(manifest):
             require_trusted(manifest, allowed.code, version)
-            command = launch_command(allowed, socket=socket, blobs=self._blobs, manifest=path, work=work, log=log)
+            command = launch_command(
+                allowed,
+                socket=socket,
+                blobs=self._blobs,
+                manifest=path,
+                work=work,
+                log=log,
+                timeout=self._timeout,
+            )
             variables = None  # the launcher has what the package index may need, and the host that it becomes has not
         else:
             # Warnings would stand between the lines of the log, and some quote the values that they warn of.
             command = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.host"]
-            command += host_words(socket, self._blobs, path, log, allowed.types)
+            command += host_words(socket, self._blobs, path, log, allowed.types, timeout=self._timeout)
+            command += ["--seconds", str(hung_after(self._timeout))]
             variables = variables_for(allowed, os.environ, *_OUR_PYTHON)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables)
         assert process.stdout is not None
@@ -209,7 +221,7 @@ class Hosts:
     def _dismiss(self, host: _Host) -> None:
         if host.process.poll() is None:
             host.process.terminate()
-        self._ending.append((host, time.monotonic() + LET_GO_WITHIN + 5.0))
+        self._ending.append((host, time.monotonic() + let_go_within(self._timeout) + 5.0))
 
 
 def _ended(host: _Host, at_latest: float, now: float) -> bool:

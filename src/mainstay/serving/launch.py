@@ -21,6 +21,7 @@ from mainstay.models.classes import FORMAT, require_trusted
 from mainstay.models.package import Manifest, Package
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.environments import Environments
+from mainstay.serving.frames import ANSWER_WITHIN
 from mainstay.serving.host import HUNG_AFTER, LONGEST_ASKED, Said, arguments, host_words
 from mainstay.serving.logs import Log, logger
 
@@ -71,7 +72,16 @@ def variables_for(allowed: Allowed, own: Mapping[str, str], *also: str) -> dict[
     return {name: value for name, value in own.items() if name in named or name.startswith("LC_")}
 
 
-def launch_command(allowed: Allowed, *, socket: Path, blobs: Path, manifest: Path, work: Path, log: str) -> list[str]:
+def launch_command(
+    allowed: Allowed,
+    *,
+    socket: Path,
+    blobs: Path,
+    manifest: Path,
+    work: Path,
+    log: str,
+    timeout: float = ANSWER_WITHIN,
+) -> list[str]:
     """The command that brings up the host process of a class.
 
     Args:
@@ -79,13 +89,14 @@ def launch_command(allowed: Allowed, *, socket: Path, blobs: Path, manifest: Pat
         blobs: root of the blobs that hold its files; `manifest` lists them.
         work: folder for what it writes, emptied before; whoever starts it removes it.
         log: "json", "human", or "asker", as `host` has it.
+        timeout: seconds that a request may take.
     """
     words = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.launch"]
     words += ["--environments", str(allowed.environments.absolute()), "--work", str(work.absolute())]
     words += ["--variables", ",".join(allowed.variables)]
     words += [] if allowed.memory is None else ["--memory", str(allowed.memory)]
     words += ["--seconds", str(LONGEST_ASKED if log == "asker" else allowed.seconds)]
-    return words + host_words(socket, blobs, manifest, log, allowed.code)
+    return words + host_words(socket, blobs, manifest, log, allowed.code, timeout=timeout)
 
 
 def main() -> None:
@@ -109,7 +120,7 @@ def main() -> None:
     except MainstayError as error:
         os.write(1, msgspec.json.encode(Said(str(error))) + b"\n")
         raise SystemExit(error.exit_code) from error
-    words = host_words(given.socket, given.blobs, given.manifest, given.log, given.trust)
+    words = host_words(given.socket, given.blobs, given.manifest, given.log, given.trust, timeout=given.timeout)
     _become(python, [*words, "--seconds", str(given.seconds)], given.work, allowed)
 
 

@@ -20,9 +20,10 @@ from mainstay.models.runtime import Model
 from mainstay.models.signature import Cells, Reader, Signature
 from mainstay.models.tensors import empty
 from mainstay.registry.blobs import FolderBlobs
-from mainstay.serving.batching import Batcher, Bounds, Run, Unwatched, Watch
+from mainstay.serving.batching import Back, Batcher, Bounds, Run, Unwatched, Watch
 from mainstay.serving.bodies import Bodies
 from mainstay.serving.company import ALONE, most_rows_here, most_rows_there, sample
+from mainstay.serving.frames import ANSWER_WITHIN
 from mainstay.serving.host_client import HostClient, HostGone
 from mainstay.serving.replies import Replies
 from mainstay.serving.routing import Placed
@@ -79,6 +80,8 @@ class Queues:
     bounds: Bounds = field(default_factory=Bounds)
     watch: Callable[[str, str], Watch] = lambda model, version: Unwatched()
     """By model and version, who is told what happens in its queue."""
+    timeout: float = ANSWER_WITHIN
+    """Seconds that a request may take."""
 
 
 class Inside:
@@ -134,9 +137,10 @@ async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | Non
     name, queues = placed.version.rpartition(":")[0], queues or Queues()
     read = asyncio.get_running_loop().run_in_executor
 
-    def queue(run: Run, *, most: int, lanes: int = 1) -> Batcher:
+    def queue(run: Run, *, most: int, lanes: int = 1, back: Back | None = None) -> Batcher:
         bounds = replace(queues.bounds, rows=min(most, queues.bounds.rows))
-        return Batcher(run, bounds, lanes=lanes, watch=queues.watch(name, placed.version), lost=(HostGone,))
+        watch = queues.watch(name, placed.version)
+        return Batcher(run, bounds, lanes=lanes, watch=watch, lost=(HostGone,), back=back)
 
     signature, golden, decision = await read(None, _documents, package)
     bodies = Bodies(signature)
@@ -145,13 +149,13 @@ async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | Non
         model, rows, most = await read(None, _inside, package)
         place = Inside(model, pool, inline_rows=rows, queue=partial(queue, most=most, lanes=APART))
     else:
-        client = HostClient(placed.socket, version=placed.version)
+        client = HostClient(placed.socket, version=placed.version, timeout=max(ANSWER_WITHIN, queues.timeout))
         try:
             most = await _beside(client, signature, golden, bodies.reader)
         except BaseException:
             await client.close()
             raise
-        place = Beside(client, queue(client.answer, most=most))
+        place = Beside(client, queue(client.answer, most=most, back=client.back))
     return Loaded(
         model=name,
         version=placed.version,

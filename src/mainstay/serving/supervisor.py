@@ -124,6 +124,7 @@ def serve(
             url=url,
             allowed=allowed,
             human=settings.human,
+            timeout=settings.timeout,
             log=log,
             signers=signers,
             manage=manage,

@@ -62,7 +62,7 @@ async def work(given: argparse.Namespace) -> None:
     folder.mkdir(exist_ok=True)
     slots = metrics.Slots(folder / f"{given.index}.slots")
     bounds = Bounds(rows=given.max_batch_rows, queue=given.queue)
-    queues = Queues(bounds=bounds, watch=partial(metrics.Queued, slots))
+    queues = Queues(bounds=bounds, watch=partial(metrics.Queued, slots), timeout=given.timeout)
     follower = Follower(given.run, worker=given.index, log=log, queues=queues)
     guard = Guard(given.run, log=log)
     while not (follower.table and guard.knows) and not stop.is_set():
