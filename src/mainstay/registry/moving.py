@@ -10,11 +10,12 @@ from sqlalchemy import Connection, insert, update
 
 from mainstay.errors import MainstayError
 from mainstay.registry import beside, deployments, events, keys, leads, rollouts, schema, versions
+from mainstay.registry.changes import Change
 from mainstay.registry.errors import NotAnApprover, NotDeployed, RolloutMoved, TakesTraffic, UnknownRollout
 from mainstay.registry.ids import new_id
 from mainstay.registry.plans import WHOLE, Plan
 from mainstay.registry.records import Rollout, RolloutState, Version
-from mainstay.registry.rollouts import FINAL, Change
+from mainstay.registry.rollouts import FINAL
 
 _R = schema.rollout.c
 _KINDS: dict[RolloutState, str] = {

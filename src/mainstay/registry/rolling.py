@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.registry import leads, moving, reports, rollouts
+from mainstay.registry.changes import Change
 from mainstay.registry.evidence import Evidence
 from mainstay.registry.plans import Plan
 from mainstay.registry.records import Lead, Rollout, Version
-from mainstay.registry.rollouts import Change
 from mainstay.registry.transactions import Transactions
 
 
@@ -82,9 +82,8 @@ class Rolling:
     ) -> Rollout:
         """Moves a rollout, if it is at the revision that was seen; its event tells why, and the evidence.
 
-        What it holds of the present step starts again where the state or the step changes. The generation grows where
-        servers are to do something else. Where the change gives the traffic to the other version, that is the deployed
-        one from the same transaction on.
+        The generation grows where servers are to do something else. Where the change gives the traffic to the other
+        version, that is the deployed one from the same transaction on.
 
         Args:
             evidence: a JSON object that the event holds, beside what the change says.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from mainstay.registry import events, reports, schema, versions
+from mainstay.registry.changes import Change
 from mainstay.registry.plans import Plan
-from mainstay.registry.records import Approval, Candidate, CandidateMode, Rollout, RolloutState, Version
+from mainstay.registry.records import Approval, Candidate, Rollout, RolloutState, Version
 
 FINAL: tuple[RolloutState, ...] = ("completed", "rolled_back")
 _R, _M, _A = schema.rollout.c, schema.model.c, schema.rollout_approval.c
@@ -44,21 +44,6 @@ _ACTIVE = _ALL.join(schema.model, _M.id == _R.model_id).where(_R.ended_at.is_(No
 _ACTIVE_OF = _ACTIVE.where(_M.name == bindparam("called"))
 _BY_ID = _ALL.where(_R.id == bindparam("known"))
 _BEATS = select(_R.id, _R.beat).where(_R.ended_at.is_(None))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """Where a rollout goes next, and what servers are to do then."""
-
-    state: RolloutState
-    step: int
-    mode: CandidateMode
-    share: int
-    """In ten-thousandths; see `Candidate`."""
-    verdict: Mapping[str, Any] | None = None
-    """The analysis that brings it; None: the one before stays."""
-    traffic: Literal["candidate", "stable"] | None = None
-    """Which of the two takes the deployment's traffic from now on; None: the one that does."""
 
 
 def active(connection: Connection, model: str) -> Rollout | None:
@@ -119,14 +104,15 @@ def put(connection: Connection, seen: Rollout, change: Change, *, generation: in
         "step": change.step,
         "mode": change.mode,
         "share": change.share,
+        "held": change.held,
         "why": why,
         "generation": generation,
         "revision": seen.revision + 1,
     }
     if (change.state, change.step) != (seen.state, seen.step):
-        row |= {"since": at, "held": 0.0}
+        row["since"] = at
     if change.verdict is not None:
-        row["verdict"] = dict(change.verdict)
+        row["verdict"] = change.verdict
     if change.state in FINAL:
         row["ended_at"] = at
     connection.execute(update(schema.rollout).where(_R.id == seen.id).values(row))

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 from mainstay.errors import MainstayError
 from mainstay.registry import key_text
+from mainstay.registry.changes import Change
 from mainstay.registry.errors import (
     DeploymentMoved,
     InRollout,
@@ -25,7 +27,6 @@ from mainstay.registry.evidence import Arm, Evidence, Probe, Seen
 from mainstay.registry.outbox import Subscription
 from mainstay.registry.plans import Checks, Plan, Sticky
 from mainstay.registry.records import Lead, Rollout, Version
-from mainstay.registry.rollouts import Change
 from mainstay.registry.store import Registry
 from mainstay.testing.drafts import Clock, draft
 
@@ -127,7 +128,7 @@ class RolloutsContract:
     def test_a_move_takes_what_was_seen(self, registry: Registry, clock: Clock) -> None:
         rollout = started(registry)
         clock.turn(7)
-        stepped = moved(registry, rollout, replace(FIRST, verdict={"result": "running"}), "it is valid")
+        stepped = moved(registry, rollout, changed(FIRST, verdict={"result": "running"}), "it is valid")
         assert (stepped.state, stepped.revision, stepped.why) == ("progressing", 2, "it is valid")
         assert (stepped.since, stepped.started_at) == (clock.now, clock.now - timedelta(seconds=7))
         assert stepped.verdict == {"result": "running"}
@@ -150,12 +151,12 @@ class RolloutsContract:
         assert registry.note_rollout(noted, held=13.0, verdict={"result": "pending"}).beat == 2
         assert registry.beats() == {rollout.id: 2}
         clock.turn(1)
-        paused = moved(registry, noted, replace(FIRST, state="paused"))
-        assert (paused.held, paused.beat, paused.since) == (0.0, 2, clock.now)
+        paused = moved(registry, noted, changed(FIRST, state="paused", held=12.5))
+        assert (paused.held, paused.beat, paused.since) == (12.5, 2, clock.now)
         assert paused.verdict == {"result": "pending"}
         assert registry.generation() == rollout.generation == paused.generation == 3
         resumed = moved(registry, paused, FIRST)
-        stepped = moved(registry, resumed, replace(FIRST, step=1, share=2_500))
+        stepped = moved(registry, resumed, changed(FIRST, step=1, share=2_500))
         assert (registry.generation(), stepped.generation, stepped.held) == (4, 4, 0.0)
         assert kinds_of(registry)[4:] == ["rollout_step", "rollout_paused", "rollout_resumed", "rollout_step"]
 
@@ -198,7 +199,7 @@ class RolloutsContract:
             registry.deploy_beside(found.candidate.version, expecting=found.version, actor="eve")
         with pytest.raises(MainstayError, match="while its candidate version takes the traffic"):
             moved(registry, switched, GONE)
-        back = moved(registry, switched, replace(BACK, traffic="stable"))
+        back = moved(registry, switched, changed(BACK, traffic="stable"))
         found = registry.deployment("credit")
         assert found is not None and (found.version.ref, found.candidate) == ("credit:1", None)
         assert not moved(registry, back, GONE).active
@@ -207,9 +208,9 @@ class RolloutsContract:
     def test_a_change_that_cannot_be_meant_is_refused(self, registry: Registry) -> None:
         rollout = started(registry)
         for wrong in (
-            replace(GONE, mode="split"),
-            replace(FIRST, step=3),
-            replace(FIRST, share=10_001),
+            changed(GONE, mode="split"),
+            changed(FIRST, step=3),
+            changed(FIRST, share=10_001),
             DONE,
         ):
             with pytest.raises(MainstayError):
@@ -265,7 +266,7 @@ class RolloutsContract:
         assert registry.evidence(rollout.id) == Evidence(rollout=rollout.id)
         registry.report("a", Evidence(rollout=rollout.id, steps=(Seen(step=0),)))
         registry.report("a", Evidence(rollout=rollout.id, steps=(seen,), memory=5, probes=(probe,)))
-        registry.report("b", Evidence(rollout=rollout.id, steps=(seen, replace_step(seen, 1)), deaths=2, memory=7))
+        registry.report("b", Evidence(rollout=rollout.id, steps=(seen, changed(seen, step=1)), deaths=2, memory=7))
         total = registry.evidence(rollout.id)
         assert [each.step for each in total.steps] == [0, 1]
         assert total.steps[0].stable == Arm(requests=180, seconds=(160, 20))
@@ -371,7 +372,3 @@ def key(registry: Registry, name: str, **how: Any) -> str:
     text = key_text.new_text(key_id)
     registry.keys.create(key_id, name, sha256=key_text.hashed(text), actor="ada", **how)
     return text
-
-
-def replace_step(seen: Seen, step: int) -> Seen:
-    return Seen(step=step, stable=seen.stable, candidate=seen.candidate)
