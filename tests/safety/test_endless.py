@@ -96,7 +96,7 @@ def test_a_loop_that_does_not_end_is_ended() -> None:
     assert bounded_run(session(short), short)(["y"], rows)[0].tolist() == rows["x"].tolist()
 
 
-def test_a_graph_without_a_loop_is_asked_as_ever() -> None:
+def test_a_graph_without_a_loop_is_asked_without_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])],
         "g",
@@ -105,4 +105,8 @@ def test_a_graph_without_a_loop_is_asked_as_ever() -> None:
     )
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    assert bounded_run(session, data) == session.run
+    run = bounded_run(session, data)
+    monkeypatch.setattr("mainstay.models.formats.bounded_runs.threading.Timer", None)
+    assert run(["y"], {"x": np.ones(3, np.float32)})[0].tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(ValueError, match=r"Required inputs \(\['x'\]\) are missing"):
+        run(["y"], {})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import time
 import uuid
 
@@ -16,7 +19,7 @@ from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, Signature
 from mainstay.serving import exposition, metrics, routing
 from mainstay.serving.frames import Ask, Told
-from mainstay.serving.ids import new_id
+from mainstay.serving.ids import ids
 from mainstay.serving.models import LONGEST_INLINE, inline_rows
 from mainstay.serving.replies import Replies
 
@@ -25,11 +28,17 @@ FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
 def test_prediction_ids_are_uuids_of_version_7_in_the_order_of_time():
     before = time.time_ns() // 1_000_000
-    ids = [uuid.UUID(new_id()) for _ in range(1000)]
+    found = [uuid.UUID(text) for text in itertools.islice(ids(), 1000)]
     after = time.time_ns() // 1_000_000
-    assert len(set(ids)) == 1000
-    assert {(each.version, each.variant) for each in ids} == {(7, uuid.RFC_4122)}
-    assert all(before <= each.int >> 80 <= after for each in ids)
+    assert len(set(found)) == 1000
+    assert {(each.version, each.variant) for each in found} == {(7, uuid.RFC_4122)}
+    times = [each.int >> 80 for each in found]
+    assert times == sorted(times)
+    assert before <= times[0] <= times[-1] <= after
+    # All 74 bits are drawn: a bit that were always the same would be so in one run of 2^990.
+    drawn = [each.int & ~(0xF << 76 | 3 << 62) & (1 << 80) - 1 for each in found]
+    assert functools.reduce(operator.or_, drawn).bit_count() == 74
+    assert functools.reduce(operator.and_, drawn) == 0
 
 
 def test_a_reply_names_labels_and_has_the_shape_of_the_question():

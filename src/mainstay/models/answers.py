@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,8 +16,7 @@ SLACK = 1e-3
 """How far from one the probabilities of a row may add up: those of half precision are not exact."""
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
     """Scores and decisions of n rows, in float64.
 
     A regression has `values` (n,). A classifier has `labels` (n,), the index of each row's label in the signature,

@@ -162,17 +162,50 @@ def compiled(encoder: Encoder) -> Callable[[Cells], npt.NDArray[Any]]:
 
     The answer for a row does not depend on its neighbours.
     """
-    blocks = [_compiled_block(block) for block in encoder.blocks]
+    blocks = [block for block in encoder.blocks if isinstance(block, Block)]
+    in_place = len(blocks) == len(encoder.blocks) and all(_block_width(b) == len(b.columns) for b in blocks)
+    joined = _in_place(blocks) if in_place else _side_by_side(encoder.blocks)
     after = [_compiled_step(step) for step in encoder.steps]
     dtype = np.dtype(encoder.dtype)
 
     def encode(cells: Cells) -> npt.NDArray[Any]:
-        features = blocks[0](cells) if len(blocks) == 1 else np.concatenate([block(cells) for block in blocks], axis=1)
+        features = joined(cells)
         for step in after:
             features = step(features)
         return np.ascontiguousarray(features, dtype=dtype)
 
     return encode
+
+
+def _side_by_side(blocks: Sequence[Block | TextTerms]) -> Callable[[Cells], Floats]:
+    parts = [_compiled_block(block) for block in blocks]
+    return lambda cells: np.concatenate([part(cells) for part in parts], axis=1) if len(parts) > 1 else parts[0](cells)
+
+
+def _in_place(blocks: Sequence[Block]) -> Callable[[Cells], Floats]:
+    """Blocks whose steps give a feature for each column: all columns are picked at once, and changed where they are."""
+    columns = np.array([column for block in blocks for column in block.columns], dtype=np.intp)
+    everything = bool(np.array_equal(columns, np.arange(len(columns))))
+    changed: list[tuple[slice, list[Callable[[Floats], Floats]]]] = []
+    begins = 0
+    for block in blocks:
+        if block.steps:
+            changed.append((slice(begins, begins + len(block.columns)), list(map(_compiled_step, block.steps))))
+        begins += len(block.columns)
+
+    def run(cells: Cells) -> Floats:
+        numbers = cells.numbers
+        if everything and not changed and numbers.shape[1] == len(columns):
+            return numbers
+        features = numbers.take(columns, axis=1)
+        for part, steps in changed:
+            values = features[:, part]
+            for step in steps:
+                values = step(values)
+            features[:, part] = values
+        return features
+
+    return run
 
 
 def _compiled_block(block: Block | TextTerms) -> Callable[[Cells], Floats]:
@@ -181,12 +214,10 @@ def _compiled_block(block: Block | TextTerms) -> Callable[[Cells], Floats]:
         column = block.column
         return lambda cells: count(cells.texts[column])
     columns = np.array(block.columns, dtype=np.intp)
-    everything = bool(np.array_equal(columns, np.arange(len(columns))))
     steps = [_compiled_step(step) for step in block.steps]
 
     def run(cells: Cells) -> Floats:
-        whole = everything and cells.numbers.shape[1] == len(columns)
-        values = cells.numbers if whole else cells.numbers[:, columns]
+        values = cells.numbers.take(columns, axis=1)
         for step in steps:
             values = step(values)
         return values
@@ -247,19 +278,22 @@ def _match(lists: tuple[Numbers, ...]) -> Callable[[Floats], Floats]:
 
 
 def _lookup(step: Lookup) -> Callable[[Floats], Floats]:
-    # All tables in one row, each with two more entries: for what was not seen, and for what is missing.
+    # All tables in one row, each with an entry before it and two behind: what is below or beyond it was not seen, and
+    # the last one is for what is missing.
     tables = [
-        _bounds((*table, unseen, missing), math.nan)
+        _bounds((unseen, *table, unseen, missing), math.nan)
         for table, unseen, missing in zip(step.tables, step.unseen, step.missing, strict=True)
     ]
     every: Floats = np.concatenate([np.empty(0), *tables])
-    known = np.array([len(table) - 2 for table in tables], dtype=np.float64)
-    begins = np.concatenate([[0], np.cumsum([len(table) for table in tables])[:-1]]).astype(np.intp)
+    sizes = np.array([len(table) for table in tables], dtype=np.float64)
+    begins = np.cumsum(sizes) - sizes + 1
+    below, beyond, missing = np.array(-1.0), sizes - 3, sizes - 2
 
     def run(x: Floats) -> Floats:
-        inside = (x >= 0) & (x < known)  # NaN is neither
-        position = np.where(inside, x, known + np.isnan(x))
-        return np.take(every, position.astype(np.intp) + begins)
+        # NaN stays NaN but for the last of these, which prefers a number.
+        position = np.fmin(np.minimum(np.maximum(x, below), beyond), missing)
+        found: Floats = every.take((position + begins).astype(np.intp))
+        return found
 
     return run
 

@@ -75,9 +75,10 @@ class Model:
 
     def answer(self, cells: Cells) -> Answers:
         """The answers for rows that the signature has read; of many rows, part by part."""
-        if len(cells) <= AT_ONCE:
+        rows = len(cells.numbers)
+        if rows <= AT_ONCE:
             return self._answer(cells)
-        starts = range(0, len(cells), AT_ONCE)
+        starts = range(0, rows, AT_ONCE)
         return Answers.joined([self._answer(cells.rows(slice(start, start + AT_ONCE))) for start in starts])
 
     def _answer(self, cells: Cells) -> Answers:
@@ -171,10 +172,10 @@ def decided(scores: Answers, decision: Decision | None) -> Answers:
     if scores.probabilities is None:
         return scores
     if decision is not None:
-        positive = scores.probabilities[:, decision.positive] >= decision.threshold
-        labels = np.where(positive, decision.positive, 1 - decision.positive).astype(np.int64)
+        reached = scores.probabilities[:, decision.positive] >= decision.threshold
+        labels = (reached if decision.positive else ~reached).astype(np.int64)
     elif scores.labels is not None:
         return scores
     else:
-        labels = np.argmax(scores.probabilities, axis=1).astype(np.int64)
+        labels = scores.probabilities.argmax(1).astype(np.int64, copy=False)
     return Answers(labels=labels, probabilities=scores.probabilities)

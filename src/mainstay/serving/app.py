@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -101,19 +102,18 @@ class App:
         self.desk.draining = True
         self._close_every = self._close_at = 0
 
-    async def __rsgi__(self, scope: Scope, proto: Proto) -> None:
-        """Answers one request."""
+    def __rsgi__(self, scope: Scope, proto: Proto) -> Coroutine[Any, Any, None]:
+        """Answers one request, once what it returns is awaited."""
         path, given = scope.path, scope.headers
         if not self.door.passes(given.get("host"), given.get("origin")):
-            shown = self._at_the_door(scope, proto, path)
-            if shown is None:
-                return
-            proto = shown
+            return self._at_the_door(scope, proto, path)
+        return self._passed(scope, given, proto, path)
+
+    def _passed(self, scope: Scope, given: Given, proto: Proto, path: str) -> Coroutine[Any, Any, None]:
         target = self.target(path)
         if target is not None and scope.method == "POST":
-            await self._predict(given, proto, target)
-        else:
-            await self._other(scope, proto, path)
+            return self._predict(given, proto, target)
+        return self._other(scope, proto, path)
 
     def target(self, path: str) -> Target | None:
         """What predicts at a path; None: nothing does."""
@@ -141,23 +141,23 @@ class App:
             for path, codec in dialect.codecs(loaded, at).items()
         }
 
-    def _at_the_door(self, scope: Scope, proto: Proto, path: str) -> Proto | None:
-        """Looks at a request more closely: how it is answered; None: it was, as a page of others may have sent it."""
+    async def _at_the_door(self, scope: Scope, proto: Proto, path: str) -> None:
+        """Looks at a request more closely; one that a page of others may have sent is refused."""
         given, dialect = scope.headers, self._dialect(path)
         origin = given.get("origin")
         try:
             if dialect.need(path) is not None:  # health is anybody's, under any name
                 self.door.check_host(given.get("host"))
             self.door.check_page(given)
-            if not self.door.shares(origin):
-                return proto
-            if scope.method != "OPTIONS" or given.get("access-control-request-method") is None:
-                return shared(proto, origin)
-            reply = self.door.preflight(given)
+            shares = self.door.shares(origin)
+            asks_first = shares and scope.method == "OPTIONS" and given.get("access-control-request-method") is not None
+            reply = self.door.preflight(given) if asks_first else None
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
             reply = self.plane.refused(dialect, error)
-        self._send(proto, reply, reply.body)
-        return None
+        if reply is None:
+            await self._passed(scope, given, shared(proto, origin) if shares else proto, path)
+        else:
+            self._send(proto, reply, reply.body)
 
     def _dialect(self, path: str) -> Dialect:
         return next(each for each in self._dialects if each.claims(path))

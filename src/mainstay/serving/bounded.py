@@ -42,6 +42,7 @@ class BodyReader:
     def __init__(self, *, at_most: int, within: float = WITHIN) -> None:
         """`at_most` in bytes, `within` in seconds."""
         self._at_most, self._within = at_most, within
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._begun: dict[asyncio.Task[Any], float] = {}
         self._given_up: set[asyncio.Task[Any]] = set()
 
@@ -64,9 +65,11 @@ class BodyReader:
             TooSlow: not whole in time.
             NoBody: the client is gone.
         """
-        task = asyncio.current_task()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # asked for once: finding it is a call to the system
+        task = asyncio.current_task(self._loop)
         assert task is not None
-        self._begun[task] = task.get_loop().time()
+        self._begun[task] = self._loop.time()
         try:
             # A request of both an announced length and chunks arrives here as one of chunks.
             if length is not None and length.isdigit() and int(length) <= self._at_most:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -57,11 +58,13 @@ class FastBodies:
         self._decode_inputs = msgspec.json.Decoder(inputs).decode
         self._decode_features = msgspec.json.Decoder(features).decode
         self._text = tuple(i for i, column in enumerate(signature.inputs) if column.type == "text")
+        missing = [frozenset(signature.tokens(column)) for column in signature.inputs]
         self._converters = tuple(
-            (index, convert)
+            (index, _common_codes(column, missing[index]), convert)
             for index, column in enumerate(signature.inputs)
-            if (convert := _converter(column, frozenset(signature.tokens(column)))) is not None
+            if (convert := _converter(column, missing[index])) is not None
         )
+        self._pack = struct.Struct(f"={self._width}d").pack
         self._any_aside = bool(signature.set_aside)
         self._colons = self._width + sum(name.count(":") for name in signature.names)
         self._colon_in_name = any(":" in name for name in (*signature.names, *signature.set_aside))
@@ -134,19 +137,27 @@ class FastBodies:
 
     def _found(self, rows: Sequence[tuple[Any, ...]], *, single: bool, identity: str | None) -> Found:
         texts: dict[int, Sequence[str | None]] = {}
+        numbers: Sequence[Sequence[Any]] = rows
         if self._converters or self._text:
-            changed = [list(row) for row in rows]
-            for index, convert in self._converters:
+            numbers = changed = [list(row) for row in rows]
+            for index, common, convert in self._converters:
                 for row in changed:
-                    row[index] = convert(row[index])
+                    value = row[index]
+                    code = common.get(value)
+                    row[index] = convert(value) if code is None else code
             for index in self._text:
                 texts[index] = [row[index] for row in changed]
                 for row in changed:
                     row[index] = math.nan
-            numbers = np.array(changed, dtype=np.float64)
-        else:
-            numbers = np.array(rows, dtype=np.float64)
-        return Found(numbers.reshape(len(rows), self._width), texts, single, identity)
+        return Found(self._numbers(numbers), texts, single, identity)
+
+    def _numbers(self, rows: Sequence[Sequence[Any]]) -> Floats:
+        shape = len(rows), self._width
+        pack = self._pack
+        try:  # three times as fast as what numpy makes of lists
+            return np.ndarray(shape, np.float64, bytearray(b"".join([pack(*row) for row in rows])))
+        except struct.error:  # None, which becomes NaN
+            return np.array(rows, dtype=np.float64).reshape(shape)
 
 
 def _colons_in_values(rows: Sequence[tuple[Any, ...]]) -> int:
@@ -187,15 +198,16 @@ def _converter(column: Column, missing: frozenset[str]) -> Callable[[Any], Any] 
             return None
 
 
+def _common_codes(column: Column, missing: frozenset[str]) -> Mapping[Any, float]:
+    """What nearly every value of a category is found in: the others are for its converter."""
+    return {text: float(code) for code, text in enumerate(column.categories) if text not in missing}
+
+
 def _codes(column: Column, missing: frozenset[str]) -> Callable[[Any], float]:
     codes = {category: float(code) for code, category in enumerate(column.categories)}
-    texts = {category: code for category, code in codes.items() if category not in missing}
     nullable, closed = column.nullable, column.closed
 
     def convert(value: str | int | None) -> float:
-        code = texts.get(value)  # type: ignore[arg-type] # an integer, or None, is just not in it
-        if code is not None:
-            return code
         if value is None or value in missing:
             if nullable:
                 return math.nan

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -79,11 +80,12 @@ class Slots:
             # Its blocks are taken now: of a file with holes, a disk that got full would kill who counts (SIGBUS).
             os.posix_fallocate(file.fileno(), 0, SLOT * SLOTS)
             self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
-        self._numbers = memoryview(self._map).cast("d")
+        self.numbers = memoryview(self._map).cast("d")
+        """All of them; who counts each request adds to them here, from a `place` on."""
         self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}
         for label, begins in self._places.items():
             if HELP.get(label.split("{", 1)[0], ("",))[0] == "gauge":
-                self._numbers[begins] = 0.0  # whatever was in flight, or waited, went down with the worker
+                self.numbers[begins] = 0.0  # whatever was in flight, or waited, went down with the worker
 
     def place(self, label: str) -> int:
         """Where a label's numbers begin, in doubles; for `add`. Beyond the last slot a metric's labels share one."""
@@ -102,20 +104,19 @@ class Slots:
         return self._places[label]
 
     def add(self, place: int, amount: float) -> None:
-        self._numbers[place] += amount
+        self.numbers[place] += amount
 
     def set(self, place: int, value: float) -> None:
-        self._numbers[place] = value
+        self.numbers[place] = value
 
     def observe(self, place: int, value: float, bounds: Sequence[float]) -> None:
         """Adds to a histogram: to its sum, its count, and the bucket of the first bound that is not below the value."""
-        numbers = self._numbers
+        numbers = self.numbers
         numbers[place] += value
         numbers[place + 1] += 1.0
-        for index, bound in enumerate(bounds):
-            if value <= bound:
-                numbers[place + 2 + index] += 1.0
-                break
+        index = bisect_left(bounds, value)
+        if index < len(bounds):
+            numbers[place + 2 + index] += 1.0
 
 
 class Counted:
@@ -135,10 +136,10 @@ class Counted:
         place = self._codes.get(code)
         if place is None:
             place = self._place(code)
-        numbers = self._slots
-        numbers.add(place, 1.0)
-        numbers.add(self._rows, rows)
-        numbers.observe(self._seconds, seconds, BUCKETS)
+        slots = self._slots
+        slots.numbers[place] += 1.0
+        slots.numbers[self._rows] += rows
+        slots.observe(self._seconds, seconds, BUCKETS)
 
     def _place(self, code: int) -> int:
         if not self._codes:

@@ -38,8 +38,8 @@ host process computes one."""
 class Place(Protocol):
     """Where a version is computed."""
 
-    def now(self, cells: Cells) -> Answers | None:
-        """The answers, at once; None where that would keep the event loop too long."""
+    def now(self, cells: Cells, rows: int) -> Answers | None:
+        """The answers to so many rows, at once; None where that would keep the event loop too long."""
 
     async def later(
         self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
@@ -93,8 +93,8 @@ class Inside:
         # The queue knows nothing of this object: a circle would keep the model until Python looks for circles.
         self.later = queue(_in_thread(model.answer, pool)).answer
 
-    def now(self, cells: Cells) -> Answers | None:
-        return self._answer(cells) if len(cells) <= self._inline_rows else None
+    def now(self, cells: Cells, rows: int) -> Answers | None:
+        return self._answer(cells) if rows <= self._inline_rows else None
 
     async def close(self) -> None:
         """Nothing to let go of: the model's memory goes with its last reference."""
@@ -114,8 +114,8 @@ class Beside:
         self._client, self._queue = client, queue
         self.later = queue.answer
 
-    def now(self, cells: Cells) -> Answers | None:
-        del cells
+    def now(self, cells: Cells, rows: int) -> Answers | None:
+        del cells, rows
         return None
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from mainstay.serving import budget, metrics
 from mainstay.serving.batching import Busy, Late
 from mainstay.serving.bodies import Asked, BadBody, valid_id
 from mainstay.serving.bounded import TooLarge, TooSlow
-from mainstay.serving.ids import new_id
+from mainstay.serving.ids import ids
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import TIMEOUT, Caller, CallerGone, seconds_of, while_there
@@ -65,6 +65,7 @@ class Plane:
         """
         self.log, self._max_body, self._timeout = log, max_body, timeout
         self._slots, self._pool = slots, pool
+        self._numbers, self._ids = slots.numbers, ids()
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
         self.tracer: Tracer | None = None
         """Set where requests are traced."""
@@ -76,11 +77,11 @@ class Plane:
 
     def entered(self, target: Target) -> None:
         """Counts a request as in flight; each is to be `left` again."""
-        self._slots.add(target.in_flight, 1.0)
+        self._numbers[target.in_flight] += 1.0
 
     def left(self, target: Target) -> None:
         """Counts a request in flight no more."""
-        self._slots.add(target.in_flight, -1.0)
+        self._numbers[target.in_flight] -= 1.0
 
     async def answer(
         self,
@@ -106,23 +107,25 @@ class Plane:
             long = len(body) > LONG_BODY
             read = await self._aside(codec.read, body, given) if long else codec.read(body, given)
             asked = read if isinstance(read, Asked) else await read
-            rows = len(asked.cells)
+            cells = asked.cells
+            rows = len(cells)
             if trace is not None:
                 trace.step("model")
-            answers = loaded.place.now(asked.cells) if rows else loaded.nothing
+            answers = loaded.place.now(cells, rows) if rows else loaded.nothing
             if answers is None:
                 budget.check(rows, loaded.signature, self._max_body)
                 deadline = self._deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
                 if trace is not None:
                     trace.queue()
-                asking = loaded.place.later(asked.cells, deadline, None if trace is None else trace.asked)
+                asking = loaded.place.later(cells, deadline, None if trace is None else trace.asked)
                 answers = await (asking if caller is None else while_there(caller, asking))
             if trace is not None:
                 trace.step("write")
-            identity = asked.id or _caller_id(given.get("x-request-id")) or new_id()
-            said = answers, asked, identity
-            long = long or rows > MANY_ROWS
-            written = await self._aside(codec.write, *said) if long else codec.write(*said)
+            identity = asked.id or _caller_id(given.get("x-request-id")) or next(self._ids)
+            if long or rows > MANY_ROWS:
+                written = await self._aside(codec.write, answers, asked, identity)
+            else:
+                written = codec.write(answers, asked, identity)
             headers, reply = written if isinstance(written, tuple) else await written
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = self.refuse(target, error, rows=rows, seconds=perf_counter() - begun)

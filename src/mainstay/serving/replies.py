@@ -35,12 +35,12 @@ class Replies:
 
     def write(self, answers: Answers, single: bool, identity: str) -> bytes:
         """The body of an answer; `single` is for exactly one row."""
-        reply: dict[str, Any] = {"prediction": self._predictions(answers)}
+        predictions = self._predictions(answers)
+        reply: dict[str, Any] = {"prediction": predictions[0] if single else predictions}
         if answers.probabilities is not None:
             keys = self._keys
-            reply["probabilities"] = [dict(zip(keys, row, strict=True)) for row in answers.probabilities.tolist()]
-        if single:
-            reply = {name: values[0] for name, values in reply.items()}
+            shares = [dict(zip(keys, row, strict=True)) for row in answers.probabilities.tolist()]
+            reply["probabilities"] = shares[0] if single else shares
         reply["model"] = self._version
         reply["id"] = identity
         return _encode(reply)

@@ -23,15 +23,15 @@ Run = Callable[[Sequence[str], Mapping[str, Any]], list[Any]]
 
 
 def bounded_run(session: onnxruntime.InferenceSession, graph: bytes, *, longest: float = LONGEST) -> Run:
-    """`session.run`; of a graph with a loop, one that raises InputError where it does not end in time.
+    """What runs a session: takes names of outputs and feeds; of a graph with a loop, it raises InputError where that
+    does not end in time.
 
     Args:
         graph: the serialized model of the session.
         longest: seconds.
     """
-    plain: Run = session.run
     if _LOOP not in graph:
-        return plain
+        return _plain_run(session)
 
     def run(outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[Any]:
         options = onnxruntime.RunOptions()
@@ -48,6 +48,19 @@ def bounded_run(session: onnxruntime.InferenceSession, graph: bytes, *, longest:
             raise
         finally:
             watch.cancel()
+        return answered
+
+    return run
+
+
+def _plain_run(session: onnxruntime.InferenceSession) -> Run:
+    """`session.run`, without what it does in Python before each call, which is one part in eight of a small model."""
+    needed = frozenset(entry.name for entry in session.get_inputs() if not entry.type.startswith("optional"))
+    core = session._sess.run  # noqa: SLF001 - there is no public way
+
+    def run(outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[Any]:
+        # The core does not look whether anything is missing.
+        answered: list[Any] = core(outputs, feeds, None) if feeds.keys() >= needed else session.run(outputs, feeds)
         return answered
 
     return run

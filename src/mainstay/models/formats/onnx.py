@@ -77,6 +77,9 @@ class OnnxRunner:
         self._outputs = [name for name in ("probabilities", "label", "value") if name in known]
         if not self._outputs:
             raise MainstayError("The ONNX model has none of the outputs 'probabilities', 'label' and 'value'.")
+        self._places = [
+            self._outputs.index(name) if name in self._outputs else None for name in ("value", "label", "probabilities")
+        ]
 
     def call(self, cells: Cells, features: Any | None) -> Callable[[], Any]:
         """What runs the graph for these rows each time it is called, and nothing else: for measuring."""
@@ -84,11 +87,10 @@ class OnnxRunner:
         return lambda: self._run(self._outputs, feeds)
 
     def _feeds(self, cells: Cells, features: Any | None) -> dict[str, Any]:
-        feeds = {FEATURES: features} if features is not None else {}
-        if features is None or not self._alone:
-            feeds = {**self._columns(cells), **feeds}
-        feeds.update(cells.tensors)
-        return feeds
+        if self._alone and features is not None:
+            return {FEATURES: features}
+        feeds = {} if features is None else {FEATURES: features}
+        return {**self._columns(cells), **feeds, **cells.tensors}
 
     def run(self, cells: Cells, features: Any | None) -> Answers:
         feeds = self._feeds(cells, features)
@@ -103,14 +105,14 @@ class OnnxRunner:
             # Whether the values of a tensor suit a graph (ids of words, lengths) is for the graph alone to say.
             why = _no_such_id(outside["last"]) if outside else said(error)
             raise InputError(f"The model does not take these rows: {why}.") from error
-        found = dict(zip(self._outputs, answered, strict=True))
+        rows = len(cells.numbers)
         if self._signature.outputs:
-            return Answers(outputs=self._checked(found, len(cells)))
-        values, labels, probabilities = found.get("value"), found.get("label"), found.get("probabilities")
+            return Answers(outputs=self._checked(dict(zip(self._outputs, answered, strict=True)), rows))
+        value, label, shares = self._places
         return Answers(
-            values=None if values is None else np.asarray(values, dtype=np.float64).reshape(len(cells)),
-            labels=None if labels is None else np.asarray(labels, dtype=np.int64).reshape(len(cells)),
-            probabilities=None if probabilities is None else np.asarray(probabilities, dtype=np.float64),
+            None if value is None else np.asarray(answered[value], dtype=np.float64).reshape(rows),
+            None if label is None else np.asarray(answered[label], dtype=np.int64).reshape(rows),
+            None if shares is None else np.asarray(answered[shares], dtype=np.float64),
         )
 
     def _checked(self, found: dict[str, Any], rows: int) -> dict[str, Any]:
