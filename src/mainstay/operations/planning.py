@@ -17,6 +17,7 @@ from mainstay.project_rollout import (
     unknown_strategy,
 )
 from mainstay.registry.plans import WHOLE, Checks, Plan, Sticky, Strategy
+from mainstay.rollout.windows import window_of
 from mainstay.settings import NoLength, seconds_of
 
 _BELONGS: dict[str, tuple[Strategy, ...]] = {
@@ -63,6 +64,7 @@ def plan_of(said: RolloutTable, wishes: Wishes, columns: Collection[str]) -> Pla
     Raises:
         BadPlan: an unknown strategy; a word that the strategy does not know; steps that do not grow, or do not end with
             100; a share or a length of time that is none; a field that is no input.
+        NoWindow: of the project's freeze windows, one is none.
     """
     strategy = _strategy(wishes.strategy if wishes.strategy is not None else said.strategy or "recreate")
     for word, strategies in _BELONGS.items():
@@ -96,7 +98,7 @@ def plan_of(said: RolloutTable, wishes: Wishes, columns: Collection[str]) -> Pla
             least_labels=said.checks.least_labels,
         ),
         approvers=said.require_approval,
-        freeze=said.freeze,
+        freeze=tuple(window_of(text).text for text in said.freeze),
         at_end="ask" if at_end == "ask" else "promote",
     )
 
