@@ -27,6 +27,8 @@ class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
     labels: npt.NDArray[np.int64] | None = None
     probabilities: Floats | None = None
     outputs: Mapping[str, Array] | None = None
+    seconds: float | None = None
+    """That the model computed, where another process tells; of answers that were computed together, of all of them."""
 
     def __len__(self) -> int:
         if self.outputs:
@@ -41,7 +43,7 @@ class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
             return None if array is None else array[chosen]
 
         outputs = None if self.outputs is None else {name: array[chosen] for name, array in self.outputs.items()}
-        return Answers(part(self.values), part(self.labels), part(self.probabilities), outputs)
+        return Answers(part(self.values), part(self.labels), part(self.probabilities), outputs, self.seconds)
 
     @staticmethod
     def joined(parts: Sequence[Answers]) -> Answers:

@@ -89,9 +89,11 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     refused: bool = False
     """Whether the error is the caller's: rows that the model does not take."""
     outputs: dict[str, Block] | None = None
+    seconds: float | None = None
+    """That the model computed."""
 
     @classmethod
-    def of(cls, identity: int, answers: Answers) -> Told:
+    def of(cls, identity: int, answers: Answers, seconds: float | None = None) -> Told:
         return cls(
             identity,
             (len(answers), 0 if answers.probabilities is None else answers.probabilities.shape[1]),
@@ -101,6 +103,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
             outputs=None
             if answers.outputs is None
             else {name: Block.of(array) for name, array in answers.outputs.items()},
+            seconds=seconds,
         )
 
     def answers(self) -> Answers:
@@ -110,6 +113,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
             labels=_array(self.labels, "<i8"),
             probabilities=None if probabilities is None else probabilities.reshape(self.shape),
             outputs=None if self.outputs is None else {name: block.array() for name, block in self.outputs.items()},
+            seconds=self.seconds,
         )
 
 

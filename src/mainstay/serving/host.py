@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import TextIO
 
 import msgspec
@@ -58,7 +59,10 @@ class _Answering:
         # A clock of its own thread, which needs no lock of Python's: it ends a model that hangs in C too.
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._nowhere)
         try:
-            return Told.of(ask.id, self._model.answer(ask.cells()))
+            cells = ask.cells()
+            begun = perf_counter()
+            answers = self._model.answer(cells)
+            return Told.of(ask.id, answers, perf_counter() - begun)
         except InputError as error:
             return Told(ask.id, error=str(error), refused=True)
         except MainstayError as error:  # it did not keep to its contract, in words that quote nobody

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -29,6 +30,36 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Path of the host process's Unix socket; None: the version runs inside the worker."""
 
 
+Mode = Literal["probe", "split", "shadow", "rolling", "warm", "watch"]
+"""probe, warm: it is ready and gets no traffic. split: it answers a share of the requests. shadow: it gets copies of a
+share of them. rolling: it answers all of them, in a share of the workers. watch: it is the version before, to which
+requests fall back that the one which takes the traffic, and is judged, cannot answer."""
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The other version of a rollout, and what workers are to do with it."""
+
+    rollout: str
+    """The rollout's id."""
+    version: str
+    """As in `Table.versions`."""
+    mode: Mode
+    share: int = 0
+    """In ten-thousandths."""
+    step: int = 0
+    """Of the rollout, from 0: what is seen is counted by step."""
+    header: str | None = None
+    """Whose value decides who has the candidate; lower case."""
+    field: str | None = None
+    """An input column that does."""
+    slowdown: float = 1.0
+    """How many times the stable version's computing time the candidate may take,"""
+    slack: float = 0.0
+    """and how many seconds more."""
+    lease: int = -1
+    """The slot of its lease (`serving.leases`)."""
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What answers for a model."""
 
@@ -38,10 +69,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The versions that answer where they are asked for by number, as in `Table.versions`."""
     aliases: dict[str, str] = {}
     """The version that each alias of the model names, whether it is served or not."""
+    candidate: Candidate | None = None
+    """Of the rollout that runs."""
 
     @property
     def placed(self) -> list[str]:
-        """Every version that was placed."""
+        """Every version that answers where it is asked for."""
         return [*([] if self.stable is None else [self.stable]), *self.beside]
 
 
@@ -78,7 +111,9 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     """The version that takes the traffic, by model."""
     errors: dict[str, str] = {}
     """By model, why the version of the table does not answer (the previous one, if any, still does); by version, why
-    one beside does not."""
+    one beside, or a candidate, does not."""
+    hosted: tuple[str, ...] = ()
+    """The versions that it asks in their host processes."""
 
 
 def write_table(folder: Path, table: Table) -> None:
