@@ -100,7 +100,7 @@ class Agent:
         self._again_at = float("inf")
         self._manage = manage
         self._control: Control | None = None
-        self._wanted: set[str] = set()
+        self._hosted: set[str] = set()
         self._keys_edition = -1
         self._slots: dict[str, int] = {}
         """Where the rates of keys are kept, by the key's id."""
@@ -198,11 +198,11 @@ class Agent:
         aliases = {each.model: self.registry.aliases(each.model) for each in deployments}
         named = {model: {alias.name: alias.ref for alias in found} for model, found in aliases.items()}
         placing = self.placer.place(deployments, before, named)
-        if placing.pending and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
+        if placing.holds_back and self.table is None and time.monotonic() - self._begun < FIRST_TABLE_WITHIN:
             return
         errors = placing.errors
         self._again_at = time.monotonic() + ASK_AGAIN if errors else float("inf")
-        self._wanted = placing.wanted
+        self._hosted = placing.hosted
         table = Table(
             generation=before.generation if placing.pending else looked[0],
             blobs=before.blobs,
@@ -256,8 +256,9 @@ class Agent:
         if self.table is None or any(each.edition != self.table.edition for each in said):
             return
         # A worker that cannot load a version goes on with the one before, whose host it needs.
-        answering = {version for each in said for version in each.serving.values()}
-        self.hosts.keep(self._wanted | self.table.versions.keys() | answering)
+        asked = {version for each in said for version in each.hosted}
+        placed = {ref for ref, each in self.table.versions.items() if each.socket is not None}
+        self.hosts.keep(self._hosted | placed | asked)
 
     def _errors(self) -> dict[str, str]:
         return {} if self.table is None else dict(self.table.errors)

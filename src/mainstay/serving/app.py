@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -22,12 +23,15 @@ from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import passed_on
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
-from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, Dialect, Given, Headers, Reply, Wish
+from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, At, Dialect, Given, Headers, Reply, Wish
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
 from mainstay.serving.protocols.plain import Plain
 from mainstay.serving.protocols.tf_serving import TfServing
+from mainstay.serving.split import Split
+from mainstay.serving.trials import Trial
+from mainstay.serving.trying import Trials
 from mainstay.serving.way_out import closing
 
 ASK_PERSON = ("www-authenticate", 'Basic realm="mainstay", charset="UTF-8"')
@@ -92,6 +96,7 @@ class App:
         """How many requests have been answered."""
         self._close_every = self._close_at = sys.maxsize
         self._targets: dict[str, Target] = {}
+        self._trials, self._late = Trials(follower, log), set[asyncio.Task[None]]()
 
     def close_one_in(self, answers: int) -> None:
         """Closes a connection with every so many-th answer."""
@@ -128,13 +133,26 @@ class App:
         targets: dict[str, Target] = {}
         for loaded in self.desk.all_versions():
             try:
-                targets |= self._targets_of(loaded)
+                targets |= self._targets_of(loaded, self.desk.at(loaded))
             except Exception as error:  # noqa: BLE001 - what is wrong with one version must not touch the others
                 self.log("fault", f"{loaded.version} has no paths: {place_of(error)}.", level="error")
+        for trial in self._trials.now():
+            targets |= self._split(trial)
         self._targets, self._edition = targets, self.follower.edition
 
-    def _targets_of(self, loaded: Loaded) -> dict[str, Target]:
-        at = self.desk.at(loaded)
+    def _split(self, trial: Trial) -> dict[str, Target]:
+        """What predicts where a version and a candidate share the requests: at the paths that name neither."""
+        serving = self.follower.serving[trial.stable.model]
+        at = self.desk.at(serving)._replace(labels=())
+        ours, theirs = self._targets_of(trial.stable, at), self._targets_of(trial.candidate, at)
+        return {
+            path: replace(
+                ours[path], split=Split(self.plane, trial, stable=ours[path], candidate=theirs[path], late=self._late)
+            )
+            for path in ours.keys() & theirs.keys()
+        }
+
+    def _targets_of(self, loaded: Loaded, at: At) -> dict[str, Target]:
         return {
             path: self.plane.target(loaded, dialect, codec)
             for dialect in self._dialects

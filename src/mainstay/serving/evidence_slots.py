@@ -7,6 +7,7 @@ A worker that takes a dead one's place goes on with its file.
 from __future__ import annotations
 
 import mmap
+import os
 import shutil
 from bisect import bisect_left
 from pathlib import Path
@@ -16,8 +17,8 @@ from mainstay.registry.evidence import SCORES, SECONDS, Arm, Seen
 FOLDER = "rollouts"
 """In the run's folder: a folder for each rollout."""
 STABLE, CANDIDATE = 0, 1
-KEYS = 1 << 22
-"""Keys that are told apart in a step of a sticky rollout: of 100,000, one in eighty is taken for another."""
+KEYS = 1 << 21
+"""Places for the keys of a step of a sticky rollout: of 100,000, one in forty is taken for another, and not counted."""
 
 _REQUESTS, _ERRORS, _REFUSED = 0, 1, 2
 _SECONDS = 3
@@ -37,7 +38,7 @@ class Counts:
         folder = run / FOLDER / rollout
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{step}.{worker}.counts").open("a+b") as file:
-            file.truncate(8 * _NUMBERS)
+            os.posix_fallocate(file.fileno(), 0, 8 * _NUMBERS)  # as `metrics.Slots` does
             self._numbers = memoryview(mmap.mmap(file.fileno(), 8 * _NUMBERS)).cast("q")
 
     def answered(self, arm: int, seconds: float, score: int | None) -> None:
@@ -89,7 +90,7 @@ class Keys:
         folder = run / FOLDER / rollout
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{step}.keys").open("a+b") as file:
-            file.truncate(KEYS)  # a hole, but for the pages that are written
+            os.posix_fallocate(file.fileno(), 0, KEYS)
             self._seen = mmap.mmap(file.fileno(), KEYS)
 
     def first(self, place: int) -> bool:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from mainstay.errors import MainstayError
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.memory import give_back
 from mainstay.serving.models import Loaded, Queues, load
-from mainstay.serving.routing import Acknowledgement, Placed, Route, Table, acknowledge, mark, read_table
+from mainstay.serving.routing import Acknowledgement, Candidate, Placed, Route, Table, acknowledge, mark, read_table
+from mainstay.serving.splitting import has_turn
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the table."""
@@ -25,17 +27,26 @@ FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
 """Seconds until a version that could not be loaded is tried again; twice as long each time."""
 
 
+class Tried(NamedTuple):
+    """A candidate that is ready, and what is to be done with it."""
+
+    wish: Candidate
+    loaded: Loaded
+
+
 class Follower:
     """The versions that answer in this worker."""
 
-    def __init__(self, run: Path, *, worker: int, log: Log, queues: Queues | None = None) -> None:
-        """`queues` are those in front of the models."""
-        self.run, self.worker, self.log = run, worker, log
+    def __init__(self, run: Path, *, worker: int, log: Log, queues: Queues | None = None, workers: int = 1) -> None:
+        """`worker` counts from 0, of `workers`; `queues` are those in front of the models."""
+        self.run, self.worker, self.workers, self.log = run, worker, workers, log
         self._queues = queues
         self.serving: Mapping[str, Loaded] = {}
         """By model, the version that takes the traffic; replaced as a whole, so that a request sees one state."""
         self.beside: Mapping[str, Loaded] = {}
         """By version, "credit:2", those that answer beside; replaced as a whole, with `serving`."""
+        self.tried: Mapping[str, Tried] = {}
+        """By model, the candidates of rollouts that are ready; replaced as a whole, with `serving`."""
         self.edition = 0
         """Grows with every change of what answers, and of the names it has."""
         self.routes: Mapping[str, Route] = {}
@@ -83,8 +94,12 @@ class Follower:
         self._replace(*self._arranged(table), renamed=renamed)
         wanted = [(name, route.stable) for name, route in table.routes.items() if route.stable is not None]
         wanted += [(ref, ref) for route in table.routes.values() for ref in route.beside]
-        refused = await asyncio.gather(*(self._bring(called, table.versions[ref], table) for called, ref in wanted))
-        errors = {called: why for (called, _), why in zip(wanted, refused, strict=True) if why is not None}
+        bringing = [self._bring(called, table.versions[ref], table) for called, ref in wanted]
+        trying = {name: wish for name, route in table.routes.items() if (wish := self._turn(route)) is not None}
+        bringing += [self._try(name, wish, table) for name, wish in trying.items()]
+        called = [*(name for name, _ in wanted), *(wish.version for wish in trying.values())]
+        refused = await asyncio.gather(*bringing)
+        errors = {name: why for name, why in zip(called, refused, strict=True) if why is not None}
         # What the agent could not place is its own to say; here it is told to callers.
         self.errors, self.table = {**table.errors, **errors}, table
         self._retry_at = time.monotonic() + self._pause if errors else float("inf")
@@ -95,6 +110,7 @@ class Follower:
             generation=table.generation,
             serving={name: loaded.version for name, loaded in self.serving.items()},
             errors=errors,
+            hosted=tuple(sorted(each.version for each in self._all if each.socket is not None)),
         )
         self._say()
         # Loading takes several times a model's size for a moment.
@@ -112,49 +128,109 @@ class Follower:
         else:
             self._unsaid, self._mute = None, False
 
-    def _arranged(self, table: Table) -> tuple[dict[str, Loaded], dict[str, Loaded]]:
+    @property
+    def _all(self) -> set[Loaded]:
+        return {*self.serving.values(), *self.beside.values(), *(each.loaded for each in self.tried.values())}
+
+    def _turn(self, route: Route) -> Candidate | None:
+        """What this worker is to do with a candidate; None: nothing, or nothing yet."""
+        wish = route.candidate
+        if wish is None or (wish.mode == "rolling" and not has_turn(self.worker, self.workers, wish.share)):
+            return None
+        return wish
+
+    def _arranged(self, table: Table) -> tuple[dict[str, Loaded], dict[str, Loaded], dict[str, Tried]]:
         """What is loaded already, by model and by version, as the table has it; a model that waits for its version
-        keeps the one before."""
-        loaded = {each.version: each for each in (*self.beside.values(), *self.serving.values())}
-        serving: dict[str, Loaded] = {}
+        keeps the one before, and goes on to try that version where it was tried."""
+        loaded = {(each.version, each.socket): each for each in self._all}
+
+        def found(ref: str | None) -> Loaded | None:
+            placed = None if ref is None else table.versions.get(ref)
+            return None if placed is None else loaded.get((placed.version, placed.socket))
+
+        serving, tried = dict[str, Loaded](), dict[str, Tried]()
         for name, route in table.routes.items():
-            found = loaded.get(route.stable or "") or (self.serving.get(name) if route.stable else None)
-            if found is not None:
-                serving[name] = found
-        return serving, {ref: loaded[ref] for route in table.routes.values() for ref in route.beside if ref in loaded}
+            stable = found(route.stable)
+            waits = stable is None and route.stable is not None
+            if waits:
+                stable = self.serving.get(name)
+            if stable is not None:
+                serving[name] = stable
+            wish, before = self._turn(route), self.tried.get(name)
+            ready = None if wish is None else found(wish.version)
+            if wish is not None and ready is not None:
+                tried[name] = Tried(wish, ready)
+            elif wish is None and waits and before is not None and before.wish.version == route.stable:
+                tried[name] = before
+        listed = [(ref, found(ref)) for route in table.routes.values() for ref in route.beside]
+        return serving, {ref: each for ref, each in listed if each is not None}, tried
 
     async def _bring(self, called: str, placed: Placed, table: Table) -> str | None:
         """Has a version answer for a model, or, called by its own name, beside another; else why it does not, and
         what answered there before goes on."""
         beside = called == placed.version
         present = (self.beside if beside else self.serving).get(called)
-        if present is not None and (present.version, present.socket) == (placed.version, placed.socket):
+        if _is_at(present, placed):
             return None
+        loaded = await self._loaded(called, placed, table)
+        if isinstance(loaded, str):
+            return loaded
+        if beside:
+            self._replace(self.serving, {**self.beside, called: loaded}, self.tried)
+        else:
+            # What was tried until now, and takes the traffic from now on, is tried no more.
+            tried = {name: each for name, each in self.tried.items() if name != called or each.wish == self._wish(name)}
+            self._replace({**self.serving, called: loaded}, self.beside, tried)
+        self.log("loaded", f"{placed.version} answers.", version=placed.version, worker=self.worker)
+        return None
+
+    async def _try(self, model: str, wish: Candidate, table: Table) -> str | None:
+        """Has the candidate of a model's rollout ready; else why it is not, and the stable version answers alone."""
+        placed, present = table.versions[wish.version], self.tried.get(model)
+        if present is not None and _is_at(present.loaded, placed):
+            return None
+        loaded = await self._loaded(wish.version, placed, table)
+        if isinstance(loaded, str):
+            return loaded
+        self._replace(self.serving, self.beside, {**self.tried, model: Tried(wish, loaded)})
+        self.log("loaded", f"{placed.version} is ready as a candidate.", version=placed.version, worker=self.worker)
+        return None
+
+    def _wish(self, model: str) -> Candidate | None:
+        route = self.routes.get(model)
+        return None if route is None else self._turn(route)
+
+    async def _loaded(self, called: str, placed: Placed, table: Table) -> Loaded | str:
+        """A version that answers, or why it does not."""
         try:
-            loaded = await load(placed, Path(table.blobs), self.pool, self._queues)
+            return await load(placed, Path(table.blobs), self.pool, self._queues)
         except (MainstayError, OSError) as error:
             why = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one version must not touch the others
             why = f"It cannot be loaded: {place_of(error)}."
-        else:
-            if beside:
-                self._replace(self.serving, {**self.beside, called: loaded})
-            else:
-                self._replace({**self.serving, called: loaded}, self.beside)
-            self.log("loaded", f"{placed.version} answers.", version=placed.version, worker=self.worker)
-            return None
         if self.errors.get(called) != why:
             self.log("refused", f"{placed.version} does not answer: {why}", level="error", version=placed.version)
         return why
 
-    def _replace(self, serving: Mapping[str, Loaded], beside: Mapping[str, Loaded], *, renamed: bool = False) -> None:
-        before = {*self.serving.values(), *self.beside.values()}
-        self.edition += renamed or (serving, beside) != (self.serving, self.beside)
-        self.serving, self.beside = serving, beside
-        if gone := list(before - {*serving.values(), *beside.values()}):
+    def _replace(
+        self,
+        serving: Mapping[str, Loaded],
+        beside: Mapping[str, Loaded],
+        tried: Mapping[str, Tried],
+        *,
+        renamed: bool = False,
+    ) -> None:
+        before = self._all
+        self.edition += renamed or (serving, beside, tried) != (self.serving, self.beside, self.tried)
+        self.serving, self.beside, self.tried = serving, beside, tried
+        if gone := list(before - self._all):
             task = asyncio.create_task(_let_go(gone))
             self._letting_go.add(task)
             task.add_done_callback(self._letting_go.discard)
+
+
+def _is_at(loaded: Loaded | None, placed: Placed) -> bool:
+    return loaded is not None and (loaded.version, loaded.socket) == (placed.version, placed.socket)
 
 
 async def _let_go(versions: list[Loaded]) -> None:

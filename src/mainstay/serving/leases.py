@@ -8,6 +8,7 @@ nobody to tell them. The clock is the machine's monotonic one, which all its pro
 from __future__ import annotations
 
 import mmap
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,5 +69,5 @@ class Lease:
 
 def _opened(run: Path) -> memoryview[float]:
     with (run / FILE).open("a+b") as file:
-        file.truncate(8 * SLOTS)
+        os.posix_fallocate(file.fileno(), 0, 8 * SLOTS)  # as `metrics.Slots` does
         return memoryview(mmap.mmap(file.fileno(), 8 * SLOTS)).cast("d")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mainstay.errors import MachineError
 from mainstay.models.signature import InputError
@@ -36,6 +36,15 @@ MANY_ROWS = 1_000
 """Rows whose answers are written in a thread."""
 
 
+class Split(Protocol):
+    """Answers requests by one version or the other."""
+
+    async def answer(
+        self, body: bytes, given: Given, *, timeout: float | None = None, caller: Caller | None = None
+    ) -> Reply:
+        """As `Plane.answer`."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What a prediction is asked of, and how."""
@@ -46,6 +55,8 @@ class Target:
     counted: metrics.Counted
     in_flight: int
     """Where its requests in flight are counted."""
+    split: Split | None = None
+    """Who answers in its place, while a candidate of its model is tried."""
 
 
 class Plane:
@@ -63,7 +74,7 @@ class Plane:
             max_body: bytes of the largest body that a port takes, which bounds what a request may become.
             timeout: seconds that a request may take.
         """
-        self.log, self._max_body, self._timeout = log, max_body, timeout
+        self.log, self.max_body, self._timeout = log, max_body, timeout
         self._slots, self._pool = slots, pool
         self._numbers, self._ids = slots.numbers, ids()
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
@@ -100,12 +111,14 @@ class Plane:
             timeout: seconds that the caller gives the server, where the port knows.
             caller: who leaves the queue when he is gone; asked only where he has to wait.
         """
+        if target.split is not None:
+            return await target.split.answer(body, given, timeout=timeout, caller=caller)
         begun, rows = perf_counter(), 0
         loaded, codec, tracer = target.loaded, target.codec, self.tracer
         trace = None if tracer is None else tracer.begin(given)
         try:
             long = len(body) > LONG_BODY
-            read = await self._aside(codec.read, body, given) if long else codec.read(body, given)
+            read = await self.aside(codec.read, body, given) if long else codec.read(body, given)
             asked = read if isinstance(read, Asked) else await read
             cells = asked.cells
             rows = len(cells)
@@ -113,8 +126,8 @@ class Plane:
                 trace.step("model")
             answers = loaded.place.now(cells, rows) if rows else loaded.nothing
             if answers is None:
-                budget.check(rows, loaded.signature, self._max_body)
-                deadline = self._deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
+                budget.check(rows, loaded.signature, self.max_body)
+                deadline = self.deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
                 if trace is not None:
                     trace.queue()
                 asking = loaded.place.later(cells, deadline, None if trace is None else trace.asked)
@@ -123,7 +136,7 @@ class Plane:
                 trace.step("write")
             identity = asked.id or _caller_id(given.get("x-request-id")) or next(self._ids)
             if long or rows > MANY_ROWS:
-                written = await self._aside(codec.write, answers, asked, identity)
+                written = await self.aside(codec.write, answers, asked, identity)
             else:
                 written = codec.write(answers, asked, identity)
             headers, reply = written if isinstance(written, tuple) else await written
@@ -155,7 +168,7 @@ class Plane:
         headers, body = dialect.refused(refusal)
         return Reply(refusal.status, [*headers, *more], body)
 
-    def _deadline(self, begun: float, *said: float | None) -> float:
+    def deadline(self, begun: float, *said: float | None) -> float:
         """On the event loop's clock, when the time of a request is up that has begun then, by `perf_counter`.
 
         What a caller says may shorten the server's own timeout, and not lengthen it.
@@ -163,9 +176,13 @@ class Plane:
         timeout = min([self._timeout, *(each for each in said if each is not None)])
         return asyncio.get_running_loop().time() + timeout - (perf_counter() - begun)
 
-    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
+    async def aside(self, work: Callable[..., T], *given: Any) -> T:
         """Does what takes long in a thread, so that the others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
+
+    def identity(self, asked: Asked, given: Given) -> str:
+        """The prediction id of a request: its caller's own, where he gave one."""
+        return asked.id or _caller_id(given.get("x-request-id")) or next(self._ids)
 
     def _counter(self, dialect: Dialect, model: str, version: str) -> metrics.Counted:
         key = version, dialect.name

@@ -63,7 +63,7 @@ async def work(given: argparse.Namespace) -> None:
     slots = metrics.Slots(folder / f"{given.index}.slots")
     bounds = Bounds(rows=given.max_batch_rows, queue=given.queue)
     queues = Queues(bounds=bounds, watch=partial(metrics.Queued, slots), timeout=given.timeout)
-    follower = Follower(given.run, worker=given.index, log=log, queues=queues)
+    follower = Follower(given.run, worker=given.index, log=log, queues=queues, workers=given.workers)
     guard = Guard(given.run, log=log)
     while not (follower.table and guard.knows) and not stop.is_set():
         guard.look()

@@ -25,6 +25,10 @@ _FORMS = 'Send {"inputs": [{"name": …, "shape": […], "datatype": …, "data"
 _encode = msgspec.json.Encoder().encode
 
 
+class NamesAnother(BadBody):
+    """A body names another model or version than the path."""
+
+
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     """One output that was asked for."""
 
@@ -84,7 +88,7 @@ class InferCodec:
     def _form(self, request: Request) -> Form:
         for said, mine in ((request.model_name, self._model), (request.model_version, self._version)):
             if said and said != mine:
-                raise BadBody(f"The body names {said[:100]!r}, but the path {mine!r}.")
+                raise NamesAnother(f"The body names {said[:100]!r}, but the path {mine!r}.")
         binary = flag(request.parameters, "binary_data_output", default=False)
         asked = [(each.name, each.parameters or {}) for each in request.outputs or ()]
         return Form(request.id, wanted(asked, self._tensors, binary=binary))

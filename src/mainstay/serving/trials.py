@@ -1,0 +1,118 @@
+"""A step of a rollout in one worker: which requests are the candidate's, and what is counted of both versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mainstay.models.answers import Answers
+from mainstay.registry.plans import WHOLE
+from mainstay.serving.comparing import Score, changed, scoring
+from mainstay.serving.copying import Copies
+from mainstay.serving.evidence_slots import STABLE, Counts, Keys
+from mainstay.serving.leases import Lease
+from mainstay.serving.models import Loaded
+from mainstay.serving.patience import CallerGone
+from mainstay.serving.protocols.open_inference.inference import NamesAnother
+from mainstay.serving.routing import Candidate
+from mainstay.serving.splitting import Urn, in_share, key_of_field, place_of_key
+from mainstay.serving.walks import Walk, is_refusal
+
+SHADOWS = 8
+"""Copies for a shadow that a worker has under way at a time; more are dropped."""
+REST = 19.0
+"""A row is asked of both versions in a twentieth of the time at most."""
+SOONEST = 1.0
+"""Seconds before which nobody gives a candidate up that has not answered,"""
+USUAL = 5.0
+"""and how many times as long as usual it may take."""
+MEMORY = 0.1
+"""Weight of the last request in what is usual."""
+
+
+class Trial:
+    """One step of a rollout in this worker."""
+
+    def __init__(
+        self, wish: Candidate, stable: Loaded, candidate: Loaded, *, run: Path, worker: int, edges: Sequence[float] = ()
+    ) -> None:
+        """Begins to count, or goes on with what was counted in this step.
+
+        Args:
+            wish: what the routing table says.
+            stable: answers where the candidate does not.
+            candidate: is judged.
+            run: folder of the run.
+            worker: the number of this one.
+            edges: between the bins of a number's score.
+
+        Raises:
+            OSError: there is no room for the counters.
+            ValueError: the field that decides who has the candidate is no input column of the stable version.
+        """
+        self.wish, self.stable, self.candidate = wish, stable, candidate
+        self.same = stable.signature == candidate.signature
+        """Whether what was read for one can be asked of the other."""
+        self.counts = Counts(run, wish.rollout, wish.step, worker)
+        self.score: Score = scoring(stable.signature, stable.decision, edges)
+        self.copies = Copies(most=SHADOWS) if wish.mode == "shadow" else Copies(most=1, rest=REST)
+        # After the switch of a blue-green rollout there is no way back but a decision, so no lease ends it.
+        self._lease = None if wish.mode == "watch" else Lease(run, wish.lease)
+        self.share = wish.share if wish.mode in ("split", "shadow") else WHOLE
+        self._urn = Urn(self.share)
+        sticky = wish.mode == "split" and (wish.header or wish.field) is not None
+        self._keys = Keys(run, wish.rollout, wish.step) if sticky else None
+        self.key_of_field = key_of_field(stable.signature, wish.field) if sticky and wish.field is not None else None
+        self._usual = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether the candidate may have traffic."""
+        return self._lease is None or self._lease.holds
+
+    @property
+    def is_sticky(self) -> bool:
+        """Whether a key decides who has the candidate."""
+        return self._keys is not None
+
+    def draw(self) -> bool:
+        """Whether the next request is the candidate's."""
+        return self._urn.draw()
+
+    def has(self, key: bytes) -> tuple[bool, bool]:
+        """Whether a caller has the candidate, and whether his request counts: the first of a key in each step does."""
+        assert self._keys is not None
+        place = place_of_key(self.wish.rollout, key)
+        return in_share(place, self.share), self._keys.first(place)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a caller waits for the candidate before he has the other's answer."""
+        return max(SOONEST, USUAL * self._usual)
+
+    def took(self, seconds: float) -> None:
+        """A request took so long, from its coming on."""
+        self._usual += (seconds - self._usual) * (MEMORY if self._usual else 1.0)
+
+    def count(self, arm: int, walk: Walk) -> None:
+        """Counts what came of a request, on the side of the version that it was meant for."""
+        seconds = walk.computing
+        if seconds is not None and arm == STABLE:
+            seconds = seconds * self.wish.slowdown + self.wish.slack
+        error = walk.error
+        if isinstance(error, NamesAnother):
+            return  # who names a version has chosen for himself
+        if error is None and walk.answers is not None and seconds is not None:
+            self.counts.answered(arm, seconds, self.score(walk.answers))
+        elif error is None or isinstance(error, CallerGone):
+            self.counts.left(arm, seconds)
+        elif is_refusal(error):
+            self.counts.refused(arm)
+        else:
+            self.counts.failed(arm)
+
+    def compare(self, ours: Answers, theirs: Answers) -> None:
+        """Counts a row that both were asked, the first of each."""
+        if len(ours) and len(theirs):
+            differ = changed(ours, theirs, self.stable.signature, self.candidate.signature)
+            self.counts.compared(changed=differ)

@@ -1,0 +1,151 @@
+"""A request's way through one version while a candidate is tried.
+
+It is that of `Plane.answer`, but that what it met is kept, to be counted, and that an error is raised, so that the
+other version can answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from mainstay.errors import MainstayError
+from mainstay.models.answers import Answers
+from mainstay.models.signature import InputError
+from mainstay.serving import budget
+from mainstay.serving.bodies import Asked, BadBody
+from mainstay.serving.comparing import fits
+from mainstay.serving.patience import TIMEOUT, Caller, seconds_of, while_there
+from mainstay.serving.plane import LONG_BODY, MANY_ROWS, Plane, Target
+from mainstay.serving.protocols.codec import Given, Problem, Reply
+from mainstay.serving.traces import Trace
+
+
+class WrongShape(MainstayError):
+    """A model gave answers that do not fit its signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What came, and who waits."""
+
+    body: bytes
+    given: Given
+    timeout: float | None
+    caller: Caller | None
+    trace: Trace | None
+    begun: float = field(default_factory=perf_counter)
+    """By `perf_counter`."""
+
+    @property
+    def long(self) -> bool:
+        return len(self.body) > LONG_BODY
+
+    @property
+    def seconds(self) -> float:
+        """Since it came."""
+        return perf_counter() - self.begun
+
+
+class Walk:
+    """One version's part in a request, step by step: `read`, `ask_now`, then `ask_later` where that gave nothing, and
+    `write`. Each may raise what the plane has an answer for."""
+
+    __slots__ = ("_began", "_plane", "answers", "asked", "error", "request", "seconds", "target", "trace")
+
+    def __init__(self, plane: Plane, target: Target, request: Request, asked: Asked | None = None) -> None:
+        """`asked`: it was read before."""
+        self._plane, self.target, self.request, self.asked = plane, target, request, asked
+        self.trace = request.trace
+        """Told of the steps, for as long as the request has no answer."""
+        self.answers: Answers | None = None
+        self.error: Exception | None = None
+        """Why there are none, where somebody found that in our place."""
+        self.seconds: float | None = None
+        """That the model computed; None: it did not come to that."""
+        self._began: float | None = None
+
+    @property
+    def rows(self) -> int:
+        return 0 if self.asked is None else len(self.asked.cells)
+
+    @property
+    def computing(self) -> float | None:
+        """Seconds that the model has computed until now."""
+        return self.seconds if self._began is None or self.seconds is not None else perf_counter() - self._began
+
+    async def read(self) -> Asked:
+        """The request, as the version's codec reads it."""
+        if self.asked is None:
+            codec, request = self.target.codec, self.request
+            if request.long:
+                read = await self._plane.aside(codec.read, request.body, request.given)
+            else:
+                read = codec.read(request.body, request.given)
+            self.asked = read if isinstance(read, Asked) else await read
+        return self.asked
+
+    def ask_now(self) -> None:
+        """Asks the version where that takes no time."""
+        assert self.asked is not None
+        loaded = self.target.loaded
+        if self.trace is not None:
+            self.trace.step("model")
+        if not self.rows:
+            self.answers, self.seconds = loaded.nothing, 0.0
+            return
+        self._began = perf_counter()
+        answers = loaded.place.now(self.asked.cells, self.rows)
+        if answers is None:
+            self._began = None
+        else:
+            self._take(answers)
+
+    async def ask_later(self, caller: Caller | None) -> None:
+        """Asks the version where it may take its time, for as long as the request has."""
+        assert self.asked is not None
+        asking = self.target.loaded.place.later(self.asked.cells, self.deadline(), self._begin)
+        self._take(await (asking if caller is None else while_there(caller, asking)))
+
+    def deadline(self) -> float:
+        """On the event loop's clock, when the time of the request is up."""
+        assert self.asked is not None
+        request, plane = self.request, self._plane
+        budget.check(self.rows, self.target.loaded.signature, plane.max_body)
+        said = request.timeout, self.asked.timeout, seconds_of(request.given.get(TIMEOUT))
+        return plane.deadline(request.begun, *said)
+
+    async def write(self) -> Reply:
+        """The answer."""
+        assert self.asked is not None
+        assert self.answers is not None
+        codec, request = self.target.codec, self.request
+        if self.trace is not None:
+            self.trace.step("write")
+        said = self.answers, self.asked, self._plane.identity(self.asked, request.given)
+        if request.long or self.rows > MANY_ROWS:
+            written = await self._plane.aside(codec.write, *said)
+        else:
+            written = codec.write(*said)
+        headers, body = written if isinstance(written, tuple) else await written
+        return Reply(200, headers, body)
+
+    def _begin(self) -> None:
+        self._began = perf_counter()
+        if self.trace is not None:
+            self.trace.asked()
+
+    def _take(self, answers: Answers) -> None:
+        self.seconds = answers.seconds
+        if self.seconds is None:
+            self.seconds = 0.0 if self._began is None else perf_counter() - self._began
+        if not fits(answers, self.rows, self.target.loaded.signature):
+            raise WrongShape(f"{self.target.loaded.version} gave answers that do not fit its signature.")
+        self.answers = answers
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error is the caller's: what he sent cannot be answered."""
+    return isinstance(error, InputError | BadBody | budget.TooManyRows) or (
+        isinstance(error, Problem) and error.status < 500
+    )
