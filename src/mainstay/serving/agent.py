@@ -19,13 +19,15 @@ from msgspec import structs
 from mainstay.errors import MachineError
 from mainstay.models.package import Package
 from mainstay.registry.blobs import Blobs
+from mainstay.registry.evidence import Evidence
 from mainstay.registry.ids import new_id
 from mainstay.registry.keys import Keys
 from mainstay.registry.local import LocalCopies
-from mainstay.registry.records import Alias, Deployment, Member, Version
+from mainstay.registry.records import Alias, Deployment, Member, Rollout, Version
 from mainstay.serving import control
 from mainstay.serving.access import grants_of, write_grants
 from mainstay.serving.admission import Admission, Signers
+from mainstay.serving.candidates import Candidates
 from mainstay.serving.control import Control
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.launch import Allowed
@@ -61,6 +63,9 @@ class Facts(Protocol):
     def package(self, version: Version) -> Package: ...
     def beat(self, member: Member) -> None: ...
     def leave(self, member_id: str) -> None: ...
+    def rollout(self, model: str) -> Rollout | None: ...
+    def beats(self) -> dict[str, int]: ...
+    def report(self, member_id: str, evidence: Evidence) -> None: ...
 
 
 class Agent:
@@ -88,9 +93,10 @@ class Agent:
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
         self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, timeout=timeout, log=log)
-        self.placer = Placer(registry, self.copies, self.hosts, self.admission)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
+        self.candidates = Candidates(registry, run, self.hosts, member=self.id)
+        self.placer = Placer(registry, self.copies, self.hosts, self.admission, lease=self.candidates.lease)
         self.workers: frozenset[int] = frozenset()
         """Process ids of the workers that live, as the supervisor says."""
         self.table: Table | None = None
@@ -126,8 +132,9 @@ class Agent:
             self._thread.join(LEAVE_WITHIN)
         self.hosts.close()
         try:
+            self.candidates.close()
             self.registry.leave(self.id)
-        except MachineError as error:
+        except (MachineError, OSError) as error:
             self.log("registry_away", f"The registry was not told of the end: {error}", level="error")
 
     def serving(self) -> list[str]:
@@ -161,6 +168,7 @@ class Agent:
             self.hosts.look_after()
             self._follow()
             self._report()
+            self.candidates.step(self.table, self.workers)
         except MachineError as error:
             trouble = str(error)
         except OSError as error:  # such as a disk that is full; it may have room again at the next step

@@ -98,6 +98,7 @@ class Hosts:
         self._hosts: dict[str, _Host] = {}
         self._made = 0
         self._ending: list[tuple[_Host, float]] = []
+        self._lost: dict[str, int] = {}
         self.changes = 0
         """Grows whenever the state of a host changes."""
 
@@ -120,6 +121,10 @@ class Hosts:
     def pids(self) -> dict[str, int]:
         """The process of each version, dead or alive; may be asked from another thread."""
         return {host.version: host.process.pid for host in list(self._hosts.values())}
+
+    def lost(self, version: str) -> int:
+        """How often a host of a version has died that had been ready."""
+        return self._lost.get(version, 0)
 
     def keep(self, versions: Collection[str]) -> None:
         """Tells the hosts of all other versions to end, which they do when the workers have let go of them."""
@@ -205,6 +210,8 @@ class Hosts:
 
     def _mourn(self, host: _Host, now: float) -> None:
         """A host died: says so, and when it is started again."""
+        if host.answers:
+            self._lost[host.version] = self.lost(host.version) + 1
         host.deaths = 1 if now - host.begun > QUIET_AFTER else host.deaths + 1
         if not host.answers and not host.reason:
             host.reason = f"The host process of {host.version} ended before it was ready."

@@ -36,7 +36,7 @@ REQUESTS, ROWS, SECONDS, IN_FLIGHT, QUEUE, QUEUE_SECONDS, BATCH_ROWS, LEFT = (
     "mainstay_batch_rows",
     "mainstay_queue_left_total",
 )
-CPU, RESIDENT, OPEN_FILES, STARTS, DISK_FREE, DISK_SIZE, SPANS, SPANS_DROPPED, BUILD = (
+CPU, RESIDENT, OPEN_FILES, STARTS, DISK_FREE, DISK_SIZE, SPANS, SPANS_DROPPED, BUILD, ROLLOUT_SHARE = (
     "mainstay_process_cpu_seconds_total",
     "mainstay_process_resident_memory_bytes",
     "mainstay_process_open_fds",
@@ -46,6 +46,7 @@ CPU, RESIDENT, OPEN_FILES, STARTS, DISK_FREE, DISK_SIZE, SPANS, SPANS_DROPPED, B
     "mainstay_spans_exported_total",
     "mainstay_spans_dropped_total",
     "mainstay_build_info",
+    "mainstay_rollout_share",
 )
 HELP = {
     REQUESTS: ("counter", "Prediction requests by model, version, protocol and status code."),
@@ -64,6 +65,10 @@ HELP = {
     DISK_SIZE: ("gauge", "Bytes of the disk of the project's folder."),
     SPANS: ("counter", "Spans that the collector of traces took."),
     SPANS_DROPPED: ("counter", "Spans that were lost: more came than were sent, or the collector did not take them."),
+    ROLLOUT_SHARE: (
+        "gauge",
+        "Share of the requests, copies or workers that a candidate has, by model and version.",
+    ),
     BUILD: ("gauge", "1; the versions of Mainstay and of Python are its labels."),
 }
 """The kind of each metric, and what it says."""

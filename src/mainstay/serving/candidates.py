@@ -1,0 +1,185 @@
+"""What the agent does for the rollouts that its workers have a part in: leases, probes, and what was seen of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import structs
+
+from mainstay.registry.errors import UnknownRollout
+from mainstay.registry.evidence import Evidence, Probe
+from mainstay.registry.plans import WHOLE
+from mainstay.serving import evidence_slots, metrics
+from mainstay.serving.hosts import Hosts
+from mainstay.serving.leases import Leases
+from mainstay.serving.metrics import labelled
+from mainstay.serving.probing import Probing, Wanted
+from mainstay.serving.routing import Candidate, Placed, Table
+from mainstay.serving.usage import look
+
+EVERY = 1.0
+"""Seconds between two looks at who looks after the rollouts, and between two reports at least."""
+LINGER = 10.0
+"""Seconds after which nothing more is counted of a rollout whose candidate is gone."""
+MEGABYTE = 1 << 20
+
+
+class Facts(Protocol):
+    """What is asked of the registry, and told."""
+
+    def beats(self) -> dict[str, int]: ...
+    def report(self, member_id: str, evidence: Evidence) -> None: ...
+
+
+@dataclass
+class _Followed:
+    """A rollout, as it is followed here."""
+
+    model: str
+    wish: Candidate
+    lost_before: int
+    """How often the candidate's host had been lost before."""
+    workers_lost: int = 0
+    memory: int = 0
+    probing: Probing | None = None
+    probe: Probe | None = None
+    """What the last one found."""
+    said: Evidence | None = None
+    gone_at: float | None = None
+    """When its candidate left the table."""
+    gauge: int = -1
+    """What its metric was set to."""
+
+
+class Candidates:
+    """The rollouts of one agent."""
+
+    def __init__(self, registry: Facts, run: Path, hosts: Hosts, *, member: str) -> None:
+        """`member` is the agent's id, under which it reports."""
+        self._registry, self._run, self._hosts, self._member = registry, run, hosts, member
+        self._leases: Leases | None = None
+        self._slots: metrics.Slots | None = None
+        self._followed: dict[str, _Followed] = {}
+        self._workers: frozenset[int] = frozenset()
+        self._look_at = 0.0
+
+    def lease(self, rollout: str) -> int:
+        """The slot of the lease of a rollout's candidate."""
+        if self._leases is None:
+            self._leases = Leases(self._run)
+        return self._leases.slot(rollout)
+
+    def step(self, table: Table | None, workers: frozenset[int]) -> None:
+        """Follows the candidates of the routing table; called every moment.
+
+        Args:
+            table: as it was written last.
+            workers: process ids of those that live.
+
+        Raises:
+            MachineError: of the registry.
+        """
+        gone, self._workers = len(self._workers - workers), workers
+        now = time.monotonic()
+        present = {} if table is None else _candidates(table)
+        if not present and not self._followed:
+            return
+        for model, wish in present.values():
+            followed = self._followed.get(wish.rollout)
+            if followed is None:
+                lost = self._hosts.lost(wish.version)
+                followed = self._followed[wish.rollout] = _Followed(model, wish, lost)
+            followed.wish, followed.gone_at = wish, None
+            followed.workers_lost += gone * (wish.mode in ("rolling", "watch"))
+            if wish.mode == "probe" and table is not None:
+                self._probe(followed, table)
+        for rollout, followed in self._followed.items():
+            if rollout not in present and followed.gone_at is None:
+                followed.gone_at = now
+        if now < self._look_at:
+            return
+        self._look_at = now + EVERY
+        if self._leases is not None:
+            self._leases.heard(self._registry.beats())
+        for rollout, followed in list(self._followed.items()):
+            self._show(followed)
+            self._report(rollout, followed)
+            if followed.gone_at is not None and now - followed.gone_at > LINGER:
+                self._forget(rollout)
+
+    def close(self) -> None:
+        """Tells what was counted since the last report, and ends the probes."""
+        for rollout, followed in list(self._followed.items()):
+            self._report(rollout, followed)
+            _end_probe(followed)
+
+    def _probe(self, followed: _Followed, table: Table) -> None:
+        """Probes a candidate in its host; again, where it has another one."""
+        candidate, stable = table.versions.get(followed.wish.version), table.routes[followed.model].stable
+        if candidate is None or candidate.socket is None:
+            return
+        if followed.probing is not None and followed.probing.wanted.candidate.socket == candidate.socket:
+            return
+        _end_probe(followed)
+        beside: Placed | None = None if stable is None else table.versions.get(stable)
+        followed.probing = Probing(Wanted(table.blobs, candidate, beside))
+
+    def _report(self, rollout: str, followed: _Followed) -> None:
+        """Tells the registry what was seen, where that is news."""
+        version = followed.wish.version
+        pid = self._hosts.pids().get(version)
+        held = None if pid is None else look(pid)
+        if held is not None:
+            followed.memory = -(-held.resident // MEGABYTE) * MEGABYTE  # rounded up: each report is a write
+        if followed.probing is not None:
+            followed.probe = followed.probing.found() or followed.probe
+        probe = followed.probe
+        evidence = Evidence(
+            rollout=rollout,
+            steps=evidence_slots.seen(self._run, rollout),
+            deaths=self._hosts.lost(version) - followed.lost_before + followed.workers_lost,
+            memory=followed.memory,
+            probes=() if probe is None else (structs.replace(probe, memory=followed.memory),),
+        )
+        if evidence == followed.said:
+            return
+        try:
+            self._registry.report(self._member, evidence)
+        except UnknownRollout:
+            followed.gone_at = followed.gone_at or time.monotonic()
+        followed.said = evidence
+
+    def _show(self, followed: _Followed) -> None:
+        """The candidate's share, as a metric."""
+        wish = followed.wish
+        share = 0 if followed.gone_at is not None or wish.mode in ("probe", "warm", "watch") else wish.share
+        if share == followed.gauge:
+            return
+        if self._slots is None:
+            (self._run / metrics.FOLDER).mkdir(exist_ok=True)
+            self._slots = metrics.Slots(self._run / metrics.FOLDER / "agent.slots")
+        labels = labelled(model=followed.model, version=wish.version)
+        self._slots.set(self._slots.place(metrics.ROLLOUT_SHARE + labels), share / WHOLE)
+        followed.gauge = share
+
+    def _forget(self, rollout: str) -> None:
+        followed = self._followed.pop(rollout)
+        _end_probe(followed)
+        evidence_slots.forget(self._run, rollout)
+
+
+def _end_probe(followed: _Followed) -> None:
+    if followed.probing is not None:
+        followed.probing.end()
+
+
+def _candidates(table: Table) -> dict[str, tuple[str, Candidate]]:
+    """By rollout, the model and what is to be done with its candidate."""
+    return {
+        route.candidate.rollout: (model, route.candidate)
+        for model, route in table.routes.items()
+        if route.candidate is not None
+    }
