@@ -22,8 +22,8 @@ SHADOWS = 8
 """Copies for a shadow that a worker has under way at a time; more are dropped."""
 REST = 19.0
 """A row is asked of both versions in a twentieth of the time at most."""
-SOONEST = 1.0
-"""Seconds before which nobody gives a candidate up that has not answered,"""
+SOONEST = 0.25
+"""Seconds before which nobody gives a candidate up that has not answered: what it does then is counted all the same,"""
 USUAL = 5.0
 """and how many times as long as usual it may take."""
 MEMORY = 0.1
