@@ -33,6 +33,8 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     """What took the traffic until now."""
     beside: str | None = None
     """What takes the traffic, where the version answers beside it."""
+    ended: str | None = None
+    """The candidate of the rollout that was ended by it."""
     generation: int
     servers: int
     """Running servers, all of which have acknowledged."""
@@ -126,6 +128,7 @@ def switch(
     """
     who = by or actor()
     _check_files(registry.package(version))
+    running = registry.rollout(version.model)
     deployment = registry.deploy(
         version,
         expecting=None if before is None else before.version,
@@ -133,12 +136,14 @@ def switch(
         reason=reason,
         override=override,
     )
+    now = registry.rollout(version.model)
     members = acknowledged(registry, deployment.generation, timeout, what=f"{version.ref} is deployed")
     if troubles := {m.url: m.errors[version.model] for m in members if version.model in m.errors}:
         _undo(registry, deployment, before, troubles, who)
     return Deployed(
         version=version.ref,
         before=None if before is None or before.version.id == version.id else before.version.ref,
+        ended=running.candidate.ref if running is not None and (now is None or now.id != running.id) else None,
         generation=deployment.generation,
         servers=len(members),
         urls=[member.url for member in members],

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
-from mainstay.operations.deploying import Deployed, ready_here, switch
+from mainstay.operations.deploying import Deployed, check_expected, ready_here, switch
 from mainstay.operations.expecting import expected
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
+from mainstay.operations.rollouts import Moved, roll_back
 from mainstay.operations.telling import subscribe
 from mainstay.registry import events
 from mainstay.registry.errors import AliasMoved, AliasNotFound, DeploymentMoved, ModelNotFound
@@ -66,6 +67,8 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
     """What it meant until now; None: nothing."""
     deployed: Deployed | None
     """What the servers said, where the deployment was rolled back."""
+    rollout: Moved | None = None
+    """The rollout that was rolled back: the version before took the traffic, or the greater part of it, until now."""
 
 
 class NothingBefore(MainstayError):
@@ -109,7 +112,8 @@ def rollback(
     timeout: float = 60.0,
 ) -> RolledBack:
     """Brings back the version that a name meant before: by deploying it, and waiting for the servers as `deploy`
-    does; or, with another alias than "champion", by pointing the alias at it.
+    does; or, with another alias than "champion", by pointing the alias at it. Where a rollout of the model runs, it is
+    what is rolled back: its candidate is out of the traffic at once, and the stable version stays.
 
     A step back is itself a move that is kept, and is not stepped back to: from 1, 2, 3, two of them lead to 1.
     A version that had failed a gate, and was deployed by an override once, is deployed by an override again.
@@ -128,6 +132,11 @@ def rollback(
     alias_name(alias)
     with opened(folder, create=False) as registry:
         subscribe(folder, registry)
+        if alias == CHAMPION and (running := registry.rollout(model)) is not None:
+            if expecting is not None:
+                check_expected(registry, expecting, model, registry.deployment(model))
+            done = roll_back(registry, running, reason=reason, timeout=timeout)
+            return RolledBack(name=alias, version=done.stable, before=done.version, deployed=None, rollout=done)
         moves = [move for move in moves_of(registry, model, limit=LOOKED_AT) if move.name == alias]
         step = step_back(list(reversed(moves)))
         if expecting is not None and (wanted := expected(registry, expecting, model)) != step.now:
@@ -147,8 +156,8 @@ def rollback(
             found = None if deployed is None else deployed.version.ref
             if found != step.now:  # moved since its events were read
                 raise DeploymentMoved(model, expected=step.now, found=found, by=deployed.actor if deployed else None)
-            done = switch(registry, version, deployed, reason=why, override=not version.passed, timeout=timeout)
-            return RolledBack(name=alias, version=version.ref, before=step.now, deployed=done)
+            again = switch(registry, version, deployed, reason=why, override=not version.passed, timeout=timeout)
+            return RolledBack(name=alias, version=version.ref, before=step.now, deployed=again)
         now = None if step.now is None else registry.version(step.now)
         registry.point(model, alias, version, expecting=now, actor=actor(), reason=why)
     return RolledBack(name=alias, version=version.ref, before=step.now, deployed=None)

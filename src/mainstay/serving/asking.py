@@ -1,4 +1,4 @@
-"""A Python class in a process of its own, for who loads it by hand: a notebook, an import, an evaluation.
+"""A version in a host process of one's own, for who loads it by hand: a notebook, an import, an evaluation, a trial.
 
 The same launcher, the same host and the same frames as in a server; only the waiting is plain.
 """
@@ -25,14 +25,14 @@ import numpy as np
 
 from mainstay.errors import MachineError, MainstayError
 from mainstay.models.answers import Answers
-from mainstay.models.classes import CLASS, ClassSpec, require_trusted
+from mainstay.models.classes import CLASS, ClassSpec, is_class, require_trusted
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.frames import Ask, Told, framed
 from mainstay.serving.host import LONGEST_ASKED, Said
 from mainstay.serving.hosts import LONGEST_SOCKET, START_WITHIN
-from mainstay.serving.launch import BUILD_WITHIN, Allowed, launch_command
+from mainstay.serving.launch import BUILD_WITHIN, OUR_PYTHON, Allowed, host_command, launch_command, variables_for
 
 AT_ONCE = 1024
 """Rows of one frame."""
@@ -42,18 +42,30 @@ _LENGTH = struct.Struct(">I")
 
 
 class ClassFailed(MainstayError):
-    """A class could not be made, or gave no answer; says what it raised."""
+    """A class or another model could not be made, or gave no answer; says what it raised."""
 
 
 class ClassEnded(MachineError):
-    """The process of a class ended, or does not answer."""
+    """The process ended, or does not answer."""
 
 
 class OwnHost:
-    """Answers rows from a host process that lives as long as this object does, and no longer than this process."""
+    """Answers rows, encoded and decided there, from a host process that lives as long as this object does, and no
+    longer than this process."""
 
-    def __init__(self, package: Package, allowed: Allowed) -> None:
+    def __init__(
+        self,
+        package: Package,
+        allowed: Allowed,
+        *,
+        within: float = START_WITHIN + BUILD_WITHIN,
+        answers_within: float = LONGEST_ASKED + 30.0,
+    ) -> None:
         """Starts the process, and waits until it has answered its golden predictions.
+
+        Args:
+            within: seconds in which it has to be ready.
+            answers_within: seconds that an answer may take.
 
         Raises:
             UntrustedCode: the operator does not trust the class; nothing was started.
@@ -61,8 +73,11 @@ class OwnHost:
             ClassEnded: the process ended without a word.
             PackageCorrupt: a file is missing or was changed.
         """
-        require_trusted(package.manifest, allowed.code)
-        self.name = package.document(CLASS, ClassSpec).checked().name
+        if is_class(package.manifest):
+            require_trusted(package.manifest, allowed.code)
+            self.name = package.document(CLASS, ClassSpec).checked().name
+        else:
+            self.name = f"the {package.spec.format} model"
         self._lock, self._asked = threading.Lock(), 0
         held = ExitStack()
         self._end = weakref.finalize(self, held.close)
@@ -71,9 +86,9 @@ class OwnHost:
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             self._process = _started(package, allowed, folder)
             held.callback(_ended, self._process)
-            self._hear_ready()
+            self._hear_ready(within)
             self._socket = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            self._socket.settimeout(LONGEST_ASKED + 30.0)
+            self._socket.settimeout(answers_within)
             self._socket.connect(str(folder / "host.sock"))
         except BaseException:
             self.close()
@@ -111,6 +126,8 @@ class OwnHost:
             try:
                 self._socket.sendall(framed(Ask.of(self._asked, cells)))
                 told = msgspec.msgpack.decode(self._frame(), type=Told)
+            except TimeoutError as error:
+                raise self._gone("did not answer in time") from error
             except (OSError, EOFError) as error:
                 raise self._gone("ended while it was answering") from error
         if told.error is None:
@@ -130,9 +147,18 @@ class OwnHost:
             data += part
         return bytes(data)
 
-    def _hear_ready(self) -> None:
+    @property
+    def memory(self) -> int:
+        """Bytes that the process holds in memory; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
+        except OSError:
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _hear_ready(self, within: float) -> None:
         assert self._process.stdout is not None
-        pipe, until, heard = self._process.stdout.fileno(), time.monotonic() + START_WITHIN + BUILD_WITHIN, b""
+        pipe, until, heard = self._process.stdout.fileno(), time.monotonic() + within, b""
         while b"\n" not in heard:
             ready, _, _ = select.select([pipe], [], [], max(0.0, until - time.monotonic()))
             part = os.read(pipe, 65536) if ready else b""
@@ -161,10 +187,13 @@ def _started(package: Package, allowed: Allowed, folder: Path) -> subprocess.Pop
     for name in package.manifest.content:
         blobs.put(package.read(name))
     manifest.write_bytes(msgspec.json.encode(package.manifest))
-    command = launch_command(
-        allowed, socket=folder / "host.sock", blobs=blobs.root, manifest=manifest, work=folder / "work", log="asker"
-    )
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    socket_, work = folder / "host.sock", folder / "work"
+    if is_class(package.manifest):
+        command = launch_command(allowed, socket=socket_, blobs=blobs.root, manifest=manifest, work=work, log="asker")
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = host_command(allowed, socket=socket_, blobs=blobs.root, manifest=manifest, log="asker")
+    variables = variables_for(allowed, os.environ, *OUR_PYTHON)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection
@@ -19,8 +18,8 @@ import msgspec
 from mainstay.errors import MainstayError
 from mainstay.models.classes import is_class, require_trusted
 from mainstay.models.package import Manifest
-from mainstay.serving.host import Said, host_words, hung_after, let_go_within
-from mainstay.serving.launch import BUILD_WITHIN, Allowed, launch_command, variables_for
+from mainstay.serving.host import Said, let_go_within
+from mainstay.serving.launch import BUILD_WITHIN, OUR_PYTHON, Allowed, host_command, launch_command, variables_for
 from mainstay.serving.logs import Log
 
 State = Literal["starting", "ready", "failed"]
@@ -34,8 +33,6 @@ QUIET_AFTER = 60.0
 """Seconds of life after which a host's earlier deaths are forgotten."""
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes."""
-_OUR_PYTHON = ("HOME", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
-"""Variables that a host in Mainstay's own environment needs beside those of every host."""
 
 
 @dataclass
@@ -172,11 +169,10 @@ class Hosts:
             )
             variables = None  # the launcher has what the package index may need, and the host that it becomes has not
         else:
-            # Warnings would stand between the lines of the log, and some quote the values that they warn of.
-            command = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.host"]
-            command += host_words(socket, self._blobs, path, log, allowed.types, timeout=self._timeout)
-            command += ["--seconds", str(hung_after(self._timeout))]
-            variables = variables_for(allowed, os.environ, *_OUR_PYTHON)
+            command = host_command(
+                allowed, socket=socket, blobs=self._blobs, manifest=path, log=log, timeout=self._timeout
+            )
+            variables = variables_for(allowed, os.environ, *OUR_PYTHON)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)

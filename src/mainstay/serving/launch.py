@@ -22,7 +22,7 @@ from mainstay.models.package import Manifest, Package
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.environments import Environments
 from mainstay.serving.frames import ANSWER_WITHIN
-from mainstay.serving.host import HUNG_AFTER, LONGEST_ASKED, Said, arguments, host_words
+from mainstay.serving.host import HUNG_AFTER, LONGEST_ASKED, Said, arguments, host_words, hung_after
 from mainstay.serving.logs import Log, logger
 
 BUILD_WITHIN = 1800.0
@@ -46,6 +46,8 @@ _PASSED = frozenset(
     ]
 )
 """Variables that say how a process runs, and nothing that is anybody's secret."""
+OUR_PYTHON = ("HOME", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+"""Variables that a host in Mainstay's own environment needs beside those of every host."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,16 @@ def variables_for(allowed: Allowed, own: Mapping[str, str], *also: str) -> dict[
     """The variables of `own` that a host process sees: no password of a database or a bucket is among them."""
     named = {*_PASSED, *allowed.variables, *also}
     return {name: value for name, value in own.items() if name in named or name.startswith("LC_")}
+
+
+def host_command(
+    allowed: Allowed, *, socket: Path, blobs: Path, manifest: Path, log: str, timeout: float = ANSWER_WITHIN
+) -> list[str]:
+    """The command that brings up the host process of what needs no environment of its own; see `host_words`."""
+    # Warnings would stand between the lines of the log, and some quote the values that they warn of.
+    command = [sys.executable, "-W", "ignore", "-m", "mainstay.serving.host"]
+    command += host_words(socket, blobs, manifest, log, allowed.types, timeout=timeout)
+    return [*command, "--seconds", str(LONGEST_ASKED if log == "asker" else hung_after(timeout))]
 
 
 def launch_command(

@@ -68,7 +68,9 @@ def rollback(
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Bring back the version that MODEL was served with before, or that an alias meant before.
+    """Bring back the version that MODEL was served with before, or that an alias meant before; end a rollout.
+
+    Where a rollout of MODEL runs, that is rolled back: its version is out of the traffic at once.
 
     A move by hand to what was just before is a step back too: from 1, 2, 1 there is none.
 
@@ -81,6 +83,11 @@ def rollback(
     done = run(Path.cwd(), model, alias=alias, reason=reason, expecting=expect, timeout=timeout)
 
     def human(out: object) -> None:
+        if done.rollout is not None:
+            typer.echo(f"The rollout of {done.before} is rolled back: {done.version} answers all of {model}'s traffic.")
+            if followed := done.rollout.urls:
+                typer.echo(f"Acknowledged by {len(followed)} running server(s): {', '.join(followed)}")
+            return
         came_from = f", in place of {done.before}." if done.before else "."
         if done.deployed is None:
             typer.echo(f"{model}@{done.name} is {done.version} again{came_from}")

@@ -11,8 +11,10 @@ import typer
 from mainstay.cli.app import app
 from mainstay.cli.commands.catalogue import Expect
 from mainstay.cli.output import Json, show
+from mainstay.errors import SAID_NO
 
 if TYPE_CHECKING:
+    from mainstay.operations.rollouts import Started
     from mainstay.operations.serving import Serving
 
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)]
@@ -33,23 +35,87 @@ def deploy(
         ),
     ] = False,
     expect: Expect = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy",
+            help="How VERSION takes the place of the deployed one: recreate (at once), rolling, blue-green, canary, "
+            "shadow or ab; by default as [rollout] of the project says, else at once.",
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Canary: its shares of the traffic in percent, such as 1,5,25,50,100.")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option("--share", help="A/B: its share in percent. Shadow: of the requests copied to it.")
+    ] = None,
+    hold: Annotated[
+        str | None, typer.Option("--hold", help="How long each step lasts at least, such as 90s or 10m.")
+    ] = None,
+    warm: Annotated[
+        str | None, typer.Option("--warm", help="Blue-green: how long the old version is kept ready after the switch.")
+    ] = None,
+    patience: Annotated[
+        str | None, typer.Option("--patience", help="How long a step may lack evidence before it waits for a person.")
+    ] = None,
+    sticky: Annotated[
+        str | None,
+        typer.Option("--sticky", help="What keeps a caller with one version: header:x-user, or field:customer_id."),
+    ] = None,
+    at_end: Annotated[
+        str | None, typer.Option("--at-end", help="What a successful end brings: promote, or ask (for a person).")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how the rollout goes until it has ended.")] = False,
     timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Make VERSION the one that its model is served with; or, with --beside, a further one.
+    """Make VERSION the one that its model is served with: at once, or by a rollout; with --beside, a further one.
 
-    Running servers switch without a restart; the command returns when every worker has acknowledged.
-    One beside is asked at /models/credit/versions/2/predict, and so in the other protocols.
+    At once, running servers switch without a restart; the command returns when every worker has acknowledged.
+    By a rollout, VERSION is tried first in a process of its own, then mainstay up moves it on, by the evidence of
+    real requests, or rolls it back; with --watch, the exit code is 1 where it was. One beside is asked at
+    /models/credit/versions/2/predict, and so in the other protocols.
 
     Example: mainstay deploy credit:2
 
+    Example: mainstay deploy credit:2 --strategy canary --steps 1,5,25,50,100 --hold 10m --watch
+
     Example: mainstay deploy credit:2 --beside
     """
-    from mainstay.operations.deploying import deploy as run  # noqa: PLC0415
+    from mainstay.operations.planning import Wishes  # noqa: PLC0415
+    from mainstay.operations.rollouts import Started  # noqa: PLC0415
+    from mainstay.operations.rollouts import deploy_as_planned as run  # noqa: PLC0415
 
-    done = run(Path.cwd(), version, reason=reason, override=override, beside=beside, expecting=expect, timeout=timeout)
+    wishes = Wishes(
+        strategy=strategy,
+        steps=steps,
+        share=share,
+        hold=hold,
+        warm=warm,
+        patience=patience,
+        sticky=sticky,
+        at_end=at_end,
+    )
+    done = run(
+        Path.cwd(),
+        version,
+        wishes,
+        reason=reason,
+        override=override,
+        beside=beside,
+        expecting=expect,
+        timeout=timeout,
+        told=lambda sentence: None if as_json else typer.echo(sentence),
+    )
+    if isinstance(done, Started):
+        show(done, as_json=as_json, human=lambda out: _say_started(done, watched=watch))
+        if watch:
+            _watch(done, as_json=as_json)
+        return
 
     def human(out: object) -> None:
+        if done.ended:
+            typer.echo(f"The rollout of {done.ended} is ended by this.")
         where = f" in place of {done.before}" if done.before else f" beside {done.beside}" if done.beside else ""
         typer.echo(f"{done.version} is deployed{where}.")
         _say_servers(done.urls, next_command="mainstay serve")
@@ -84,6 +150,44 @@ def undeploy(
         _say_servers(done.urls)
 
     show(done, as_json=as_json, human=human)
+
+
+def _say_started(done: Started, *, watched: bool) -> None:
+    model, tried = done.version.partition(":")[0], done.validated
+    asked = (
+        f" and {tried.rows:,} held-out rows, {tried.changed:,} of them otherwise than {done.stable}"
+        if tried.rows
+        else ""
+    )
+    typer.echo(f"{done.version} answered {tried.golden:,} golden predictions{asked}.")
+    for who, took in ((done.version, tried.candidate), (done.stable, tried.stable)):
+        if took is not None and took.seconds is not None:
+            typer.echo(f"  {who}: {took.seconds * 1000:.2g} ms a row, {took.memory / 1e6:.0f} MB, in its own process")
+    for note in tried.notes:
+        typer.echo(f"  Note: {note}")
+    if done.superseded:
+        typer.echo(f"The rollout of {done.superseded} is ended by this.")
+    steps = (
+        f", {', '.join(f'{step:g}' for step in done.steps)} %" if done.strategy in ("canary", "ab", "shadow") else ""
+    )
+    typer.echo(f"The rollout of {done.version} in place of {done.stable} has started ({done.strategy}{steps}).")
+    if done.approvers:
+        typer.echo(f"{' or '.join(done.approvers)} has to approve it: mainstay approve {model} --key-file FILE")
+    if not done.urls or not done.controlled:
+        typer.echo("Nobody moves it on yet. Next: mainstay up")
+    elif not watched:
+        typer.echo(f"Next: mainstay status {model} --watch")
+
+
+def _watch(done: Started, *, as_json: bool) -> None:
+    """Shows a rollout until it has ended; the exit code says how."""
+    from mainstay.cli.standing import watch as go_on  # noqa: PLC0415
+    from mainstay.operations.standing import status  # noqa: PLC0415
+
+    model = done.version.partition(":")[0]
+    ended = go_on(lambda: status(Path.cwd(), model), rollout=done.rollout, as_json=as_json)
+    if ended is not None and ended.state != "completed":
+        raise typer.Exit(SAID_NO)
 
 
 def _say_servers(urls: Sequence[str], *, next_command: str = "") -> None:

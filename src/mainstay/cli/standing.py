@@ -1,0 +1,216 @@
+"""How the state of deployments and rollouts looks: a live picture on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+
+from mainstay.cli.output import console, number, show, table
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from mainstay.operations.standing import ModelNow, RolloutNow, ServerNow, Status
+
+EVERY = 0.5
+"""Seconds between two looks."""
+HEADERS = ("measure", "result", "evidence", "what was seen")
+
+
+def sentences(status: Status) -> list[str]:
+    """What a status says, a line each, but for its tables."""
+    lines: list[str] = []
+    for model in status.models:
+        lines += [*_of_model(model), ""]
+    if not status.models:
+        lines += ["Nothing is deployed. Next: mainstay deploy MODEL:NUMBER", ""]
+    if not status.servers:
+        lines.append("No server is running. Next: mainstay up")
+    elif any(model.rollout is not None and model.rollout.ended_at is None for model in status.models):
+        moved = (
+            f"Rollouts are moved by {status.leader}." if status.leader else "Nobody moves rollouts: run mainstay up."
+        )
+        lines.append(moved)
+    return lines
+
+
+def measures(status: Status) -> list[tuple[str, ...]]:
+    """The rows of what was measured of the rollouts that run."""
+    running = [model.rollout for model in status.models if model.rollout is not None]
+    return [
+        (f"{rollout.candidate} {each.name}", each.result, number(each.e_value), each.words)
+        for rollout in running
+        if rollout.ended_at is None
+        for each in rollout.measures
+    ]
+
+
+def servers(status: Status) -> list[tuple[str, ...]]:
+    """The rows of the running servers."""
+    return [(each.url, f"{each.pid} on {each.host}", _server(each)) for each in status.servers]
+
+
+def draw(out: Console, status: Status) -> None:
+    """A status, once."""
+    for line in sentences(status):
+        out.print(line, markup=False)
+    if rows := measures(status):
+        table(out, HEADERS, rows)
+    if status.servers:
+        table(out, ("server", "process", "state"), servers(status))
+
+
+def watch(read: Callable[[], Status], *, rollout: str | None = None, as_json: bool = False) -> RolloutNow | None:
+    """Shows how things stand until Ctrl-C; of one rollout, by its id, until it has ended.
+
+    A terminal has a picture that is drawn again; elsewhere there are lines, and JSON is one object a line, whenever
+    something changed.
+
+    Returns:
+        The rollout that has ended.
+    """
+    out = console()
+    try:
+        if out.is_terminal and not as_json:
+            return _live(out, read, rollout)
+        return _told(out, read, rollout, as_json=as_json)
+    except KeyboardInterrupt:
+        return None
+
+
+def _live(out: Console, read: Callable[[], Status], rollout: str | None) -> RolloutNow | None:
+    from rich.live import Live  # noqa: PLC0415
+
+    with Live(picture(read()), console=out, auto_refresh=False) as live:
+        while True:
+            status = read()
+            live.update(picture(status), refresh=True)
+            if (ended := _ended(status, rollout)) is not None:
+                return ended
+            time.sleep(EVERY)
+
+
+def _told(out: Console, read: Callable[[], Status], rollout: str | None, *, as_json: bool) -> RolloutNow | None:
+    before: object = None
+    while True:
+        status = read()
+        if (now := _changes(status)) != before:
+            if as_json:
+                show(status, as_json=True, human=lambda _: None)
+            else:
+                for line in sentences(status):
+                    if line:
+                        typer.echo(line)
+            before = now
+        if (ended := _ended(status, rollout)) is not None:
+            return ended
+        time.sleep(EVERY)
+
+
+def _changes(status: Status) -> object:
+    """What is worth a line: not the seconds that go by."""
+    seen = [
+        (
+            model.model,
+            model.version,
+            model.rollout and (model.rollout.id, model.rollout.state, model.rollout.step, model.rollout.share),
+            model.rollout and (model.rollout.result, model.rollout.approvals, model.rollout.ended_at),
+        )
+        for model in status.models
+    ]
+    return msgspec.json.encode([seen, status.leader, [(server.url, server.errors) for server in status.servers]])
+
+
+def _ended(status: Status, rollout: str | None) -> RolloutNow | None:
+    found = (model.rollout for model in status.models if model.rollout is not None and model.rollout.id == rollout)
+    return next((each for each in found if each.ended_at is not None), None)
+
+
+def picture(status: Status) -> RenderableType:
+    """A status as one picture."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    parts: list[RenderableType] = [Text(line) for line in sentences(status)]
+    for headers, rows in ((HEADERS, measures(status)), (("server", "process", "state"), servers(status))):
+        if rows:
+            drawn = Table(*headers, box=box.SIMPLE_HEAD)
+            for row in rows:
+                drawn.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+            parts.append(drawn)
+    return Group(*parts)
+
+
+def _style(cell: str) -> str:
+    return {"failed": "bold red", "error": "bold red", "successful": "green", "inconclusive": "yellow"}.get(cell, "")
+
+
+def _of_model(model: ModelNow) -> Iterator[str]:
+    why = f" ({model.reason})" if model.reason else ""
+    yield f"{model.version} takes the traffic, since {model.since:%Y-%m-%d %H:%M:%S} UTC, by {model.actor}{why}."
+    if model.beside:
+        yield f"Beside it: {', '.join(model.beside)}."
+    if model.rollout is not None:
+        yield from _of_rollout(model.rollout) if model.rollout.ended_at is None else _of_ended(model.rollout)
+
+
+def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
+    yield f"Rollout of {rollout.candidate} ({rollout.strategy}): {rollout.state.replace('_', ' ')}{_where(rollout)}."
+    if len(rollout.steps) > 1:
+        steps = (f"[{step:g}]" if at == rollout.step else f"{step:g}" for at, step in enumerate(rollout.steps, 1))
+        yield f"  Steps (percent): {' '.join(steps)}"
+    yield f"  Since {rollout.since:%H:%M:%S} UTC: {rollout.why}"
+    if rollout.waits_for:
+        yield f"  Waits for: {rollout.waits_for}"
+    if rollout.approvals:
+        yield f"  Approved by {', '.join(rollout.approvals)}"
+    elif rollout.approvers:
+        model = rollout.candidate.partition(":")[0]
+        yield f"  To be approved by {' or '.join(rollout.approvers)}: mainstay approve {model} --key-file FILE"
+    ours, theirs = rollout.counts["candidate"], rollout.counts["stable"]
+    if ours.requests or theirs.requests:
+        yield (
+            f"  This step: {rollout.candidate} had {ours.requests:,} requests ({ours.errors:,} failed, "
+            f"{ours.refused:,} refused), {rollout.stable} {theirs.requests:,} ({theirs.errors:,} failed, "
+            f"{theirs.refused:,} refused)"
+        )
+    if rollout.result:
+        yield f"  Evidence, {rollout.result}: {rollout.words}"
+
+
+def _where(rollout: RolloutNow) -> str:
+    """Step, share and time, as far as they mean something in this state."""
+    if rollout.state not in ("progressing", "paused", "watching"):
+        return ""
+    share = {"shadow": "copies of {} % of the requests", "rolling": "{} % of the workers"}
+    said = share.get(rollout.strategy, "{} % of the traffic").format(f"{rollout.share:g}")
+    step = f"step {rollout.step} of {len(rollout.steps)}, " if len(rollout.steps) > 1 else ""
+    return f", {step}{said}, held {clock(rollout.held)} of {clock(rollout.hold)}"
+
+
+def _of_ended(rollout: RolloutNow) -> Iterator[str]:
+    yield (
+        f"The last rollout, of {rollout.candidate} ({rollout.strategy}), was {rollout.state.replace('_', ' ')} at "
+        f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC: {rollout.why}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 45s, 3m 12s, 1h 05m."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.3g}s" if seconds < 10 and seconds != whole else f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+
+
+def _server(server: ServerNow) -> str:
+    state = "serves what the registry says" if server.current else "follows the registry"
+    return "; ".join([state, *(f"{name}: {why}" for name, why in server.errors.items())])

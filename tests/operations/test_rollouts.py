@@ -1,0 +1,211 @@
+"""What a person asks of rollouts: started only by what can serve, paused, resumed, promoted, taken back; and told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from loan_projects import changed, project_in
+from rich.console import Console
+
+from mainstay.cli.app import run
+from mainstay.cli.standing import clock, picture
+from mainstay.models.golden import Golden
+from mainstay.models.package import GOLDEN, Draft
+from mainstay.operations.deploying import Deployed
+from mainstay.operations.history import rollback
+from mainstay.operations.planning import Wishes, plan_of
+from mainstay.operations.registries import opened
+from mainstay.operations.rollouts import NothingToStartFrom, Started, deploy_as_planned, pause, promote, resume
+from mainstay.operations.standing import status
+from mainstay.operations.training import train
+from mainstay.operations.validating import NotValid
+from mainstay.project_rollout import RolloutTable
+from mainstay.registry.errors import NoRollout, NotDeployed
+from mainstay.registry.evidence import Arm, Evidence, Seen
+from mainstay.registry.records import Rollout
+from mainstay.rollout.decide import moved
+from mainstay.rollout.errors import IllegalMove, NotToBePromoted
+
+CANARY = Wishes(strategy="canary", steps="5,100", hold="0s")
+
+
+def started(folder: Path, wishes: Wishes = CANARY, ref: str = "loans:2") -> Started:
+    done = deploy_as_planned(folder, ref, wishes, reason="better")
+    assert isinstance(done, Started)
+    return done
+
+
+def begun(folder: Path) -> Rollout:
+    """A rollout of loans:2, of which it is known that it can serve."""
+    plan = plan_of(RolloutTable(), CANARY, ())
+    assert plan is not None
+    with opened(folder) as registry:
+        one, two = registry.version("loans:1"), registry.version("loans:2")
+        return registry.start_rollout(two, plan, expecting=one, actor="test")
+
+
+def running(folder: Path) -> Rollout | None:
+    with opened(folder) as registry:
+        return registry.rollout("loans")
+
+
+def let_go(folder: Path) -> None:
+    """As a controller does where the candidate is valid."""
+    with opened(folder) as registry:
+        rollout = registry.rollout("loans")
+        assert rollout is not None
+        decision = moved(rollout, "valid", "progressing", "is valid on every server")
+        registry.move_rollout(rollout, decision.change, actor="controller", why=decision.why, evidence={})
+
+
+def test_a_candidate_is_tried_beside_the_stable_version_before_its_rollout(in_project: Path) -> None:
+    done = started(in_project)
+    assert (done.version, done.stable, done.steps) == ("loans:2", "loans:1", [5.0, 100.0])
+    assert done.validated.rows == 80
+    assert 0 < done.validated.changed < 80
+    assert done.validated.golden > 0
+    assert done.validated.notes == []
+    for took in (done.validated.candidate, done.validated.stable):
+        assert took is not None
+        assert took.seconds is not None
+        assert took.memory > 10_000_000
+    rollout = running(in_project)
+    assert rollout is not None
+    assert (rollout.id, rollout.state, rollout.reason) == (done.rollout, "validating", "better")
+    ended = deploy_as_planned(in_project, "loans:2", Wishes())
+    assert isinstance(ended, Deployed)
+    assert (ended.ended, ended.before) == ("loans:2", "loans:1")
+    assert running(in_project) is None
+
+
+def test_a_candidate_that_answers_otherwise_than_it_did_is_refused(in_project: Path) -> None:
+    with opened(in_project) as registry:
+        package = registry.package(registry.version("loans:2"))
+        golden = msgspec.json.decode(package.read(GOLDEN), type=Golden)
+        assert golden.probabilities is not None
+        turned = msgspec.structs.replace(golden, probabilities=[row[::-1] for row in golden.probabilities])
+        content = {name: package.read(name) for name in package.manifest.content}
+        broken = Draft({**content, GOLDEN: msgspec.json.encode(turned)}, {})
+        registry.add("loans", broken, passed=True, actor="test", summary={})
+        events = len(registry.events(limit=1000))
+    with pytest.raises(NotValid, match=r"loans:3 is not rolled out, for it cannot serve: Golden predictions differ"):
+        started(in_project, ref="loans:3")
+    assert running(in_project) is None
+    with opened(in_project) as registry:
+        assert len(registry.events(limit=1000)) == events
+
+
+def test_a_person_pauses_resumes_and_takes_back(in_project: Path) -> None:
+    with pytest.raises(NoRollout):
+        pause(in_project, "loans")
+    begun(in_project)
+    let_go(in_project)
+    assert pause(in_project, "loans", reason="month's end").state == "paused"
+    with pytest.raises(IllegalMove, match="is paused"):
+        pause(in_project, "loans")
+    again = resume(in_project, "loans")
+    assert (again.state, again.share) == ("progressing", 5.0)
+    back = rollback(in_project, "loans", reason="complaints")
+    assert back.rollout is not None
+    assert (back.version, back.before, back.rollout.before) == ("loans:1", "loans:2", "progressing")
+    assert running(in_project) is None
+    now = status(in_project).models[0]
+    assert now.version == "loans:1"
+    assert now.rollout is not None
+    assert (now.rollout.state, now.rollout.why) == ("rolled_back", "complaints")
+
+
+def test_a_person_promotes_what_is_valid(in_project: Path) -> None:
+    begun(in_project)
+    with pytest.raises(NotToBePromoted, match="no server is there to try it"):
+        promote(in_project, "loans")
+    let_go(in_project)
+    done = promote(in_project, "loans", reason="looks good")
+    assert (done.state, done.version, done.stable) == ("promoting", "loans:2", "loans:1")
+    assert status(in_project, "loans").models[0].version == "loans:2"
+    back = rollback(in_project, "loans")
+    assert back.version == "loans:1"
+    assert status(in_project, "loans").models[0].version == "loans:1"
+
+
+def test_the_first_version_has_none_to_start_from(tmp_path: Path) -> None:
+    folder = project_in(tmp_path / "project", rollout={"strategy": "canary", "require_approval": ("alice",)})
+    ref = train(folder).version
+    with pytest.raises(NotDeployed):
+        deploy_as_planned(folder, ref, CANARY)
+    with pytest.raises(NothingToStartFrom, match="give --override and --reason"):
+        deploy_as_planned(folder, ref, Wishes())
+    changed(folder, rollout={"require_approval": ()})
+    done = deploy_as_planned(folder, ref, Wishes())
+    assert isinstance(done, Deployed)
+    assert done.before is None
+
+
+def test_the_commands_tell_it_in_sentences(in_project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str, code: int = 0) -> str:
+        capfd.readouterr()
+        assert run(words) == code
+        return capfd.readouterr().out
+
+    changed(in_project, rollout={"strategy": "canary", "require_approval": ("alice",), "steps": (1, 100)})
+    begun(in_project)
+    text = said("deploy", "loans:2", "--steps", "5,100", "--hold", "10m")
+    assert re.search(r"loans:2 answered \d+ golden predictions and 80 held-out rows, \d+ of them otherwise", text)
+    assert "has started (canary, 5, 100 %)" in text
+    assert "The rollout of loans:2 is ended by this." in text
+    assert "alice has to approve it: mainstay approve loans --key-file FILE" in text
+    assert "Next: mainstay up" in text
+    let_go(in_project)
+    with opened(in_project) as registry:
+        rollout = registry.rollout("loans")
+        assert rollout is not None
+        arms = {"stable": Arm(requests=1900), "candidate": Arm(requests=100, errors=2)}
+        registry.report("m", Evidence(rollout=rollout.id, steps=(Seen(step=0, **arms),)))
+        measure = {"name": "errors", "result": "running", "words": "2 of 100", "numbers": {}, "e_value": 3.5}
+        verdict = {"result": "running", "words": "errors: 2 of 100", "measures": [measure], "waits_for": "evidence"}
+        registry.note_rollout(rollout, held=192.0, verdict=verdict)
+    text = said("status")
+    assert "loans:1 takes the traffic" in text
+    assert "(canary): progressing, step 1 of 2, 5 % of the traffic, held 3m 12s of 10m 00s." in text
+    assert "loans:2 had 100 requests (2 failed, 0 refused), loans:1 1,900" in text
+    assert "loans:2 errors\trunning\t3.5\t2 of 100\n" in text
+    document = json.loads(said("status", "loans", "--json"))
+    assert document["models"][0]["rollout"]["counts"]["candidate"]["errors"] == 2
+    assert "is paused at 5 %" in said("pause", "loans")
+    assert "goes on, at 5 %" in said("resume", "loans")
+    drawn = Console(force_terminal=True, width=140)
+    with drawn.capture() as captured:
+        drawn.print(picture(status(in_project)))
+    assert "loans:2 errors" in captured.get()
+    assert "rolled back: loans:1 answers all of loans's traffic" in said("rollback", "loans")
+    assert "was rolled back at" in said("status", "loans")
+    assert "started" not in said("deploy", "loans:2", "--strategy", "canari", code=2)
+
+
+def test_a_watched_rollout_ends_with_its_result(in_project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from mainstay.cli.standing import watch
+
+    rollout = begun(in_project)
+    looks = []
+
+    def look() -> object:
+        looks.append(status(in_project, "loans"))
+        if len(looks) == 2:
+            rollback(in_project, "loans", reason="enough seen")
+        return looks[-1]
+
+    ended = watch(look, rollout=rollout.id)  # type: ignore[arg-type]
+    assert ended is not None
+    assert ended.state == "rolled_back"
+    out = capfd.readouterr().out
+    assert out.count("validating") == 1
+    assert "enough seen" in out
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.25, "0.25s"), (5, "5s"), (65, "1m 05s"), (3900, "1h 05m")])
+def test_a_clock_reads_well(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
