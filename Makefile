@@ -1,6 +1,7 @@
 # make setup   makes .venv with the locked dependencies (every target below does it by itself)
 # make demo    from a data file to a served model; ONCE=1 stops after the answers
 # make test    the whole suite, files in two processes; ARGS="-k form" passes words to pytest, JOBS=0 keeps to one
+# make thorough  what takes long of it: real data sets, and properties with ten times the examples; minutes
 # make test-formats  the tests with Keras, PyTorch, CatBoost, MLflow and Triton's client, in an environment of their own (3 GB)
 # make lint    everything that is checked without running the suite
 # make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
@@ -34,7 +35,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: swap crowd help setup demo test test-formats lint bench bench-registry fuzz storm docs lock clean
+.PHONY: swap crowd help setup demo test thorough test-formats lint bench bench-registry fuzz storm docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -61,6 +62,11 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+thorough: export MAINSTAY_TEST_EXAMPLES ?= 300
+thorough: export MAINSTAY_TEST_CHANGES ?= 100
+thorough: setup
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "long or sweep or hypothesis" --timeout 1200 $(ARGS)
 
 # An environment that lies over the locked one, which the .pth file brings in: nothing is installed twice.
 define over_the_locked

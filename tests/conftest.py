@@ -11,12 +11,13 @@ import pytest
 from hypothesis import settings
 
 import backends
+from examples import examples
 
 # Their failed assertions then say what was compared.
 pytest.register_assert_rewrite("mainstay.testing.registry", "mainstay.testing.keys", "mainstay.testing.blobs")
 
 # A busy machine is no failure: the time limit of a whole test is pytest's.
-settings.register_profile("mainstay", deadline=None)
+settings.register_profile("mainstay", deadline=None, max_examples=examples(100))
 settings.load_profile("mainstay")
 
 BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"

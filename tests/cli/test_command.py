@@ -248,6 +248,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_the_demo_does_the_main_job(tmp_path: Path, start: Start) -> None:
     demo = start(tmp_path, "demo", "--once", "--budget", "1")
     out, err = demo.communicate(timeout=120)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from mainstay.errors import CheckFailed
 from mainstay.project import Data, Project, Search, Split
 from mainstay.training.inference import infer, proposed
@@ -124,7 +125,7 @@ def test_what_a_rule_holds_out_of_a_grown_table_was_never_trained_on(case, more,
     assert (held[: len(data)] == got.test).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers(300, 600), st.integers(0, 20), st.sampled_from([0.1, 0.2, 0.4]))
 def test_share_and_proportions_are_kept(rows, seed, share):
     y = ["rare" if v % 7 == 0 else "common" for v in range(rows)]

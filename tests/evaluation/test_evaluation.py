@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from mainstay.models.answers import Answers
 from mainstay.models.package import Decision, encoded
 from mainstay.models.runtime import decided
@@ -40,7 +41,7 @@ def sample(task: str, n: int = 200, seed: int = 0) -> tuple[Answers, np.ndarray]
     return Answers(labels=probabilities.argmax(axis=1), probabilities=probabilities), y
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     st.sampled_from(sorted(SIGNATURES)),
     st.integers(0, 8),

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from examples import examples
 from mainstay.errors import MainstayError
 from mainstay.models.formats.export import CannotExport, to_onnx
 from mainstay.models.formats.graph import ML, ML_OPSET, OPSET, Graph, Output
@@ -162,7 +163,7 @@ def walk(tree: Tree, row: np.ndarray) -> float:
     return float(tree.leaves[~node])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     forest=st.lists(trees(), min_size=1, max_size=4),
     cells=st.lists(st.tuples(VALUES | st.just(math.nan), VALUES, st.integers(-1, 130)), min_size=1, max_size=6),

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
 from sklearn.neural_network import MLPClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from examples import examples
 from mainstay.models.answers import Answers
 from mainstay.models.formats.compression.forests import first_rounds, merged, rounds_of
 from mainstay.models.formats.compression.pruning import pruned, smallest
@@ -74,7 +75,7 @@ def boosting():
     return [(to_onnx(model, width=6).graph, x, native) for model, x, native in boosted()]
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(kept=st.integers(1, ROUNDS))
 def test_the_first_rounds_of_boosting_are_the_librarys_own(boosting, kept):
     for graph, x, native in boosting:

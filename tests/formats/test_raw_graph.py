@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from examples import examples
 from mainstay.models.encoder import (
     Affine,
     Bins,
@@ -146,7 +147,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("step", "values"), STEPS, ids=lambda case: str(case)[:50])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(draw=st.data())
 def test_each_step_is_exact(step, values, draw):
     rows = np.array(draw.draw(st.lists(st.tuples(values, values), min_size=1, max_size=9)), dtype=np.float64)

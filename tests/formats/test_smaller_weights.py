@@ -15,6 +15,7 @@ from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from examples import examples
 from mainstay.models.formats.compression.technique import NotApplicable
 from mainstay.models.formats.compression.weights import halved, quantized
 from mainstay.models.formats.export import to_onnx
@@ -51,7 +52,7 @@ def unfinished():
 
 
 @given(st.integers(1, 6), st.integers(8, 40), st.integers(0, 1000), st.sampled_from([1e-6, 1.0, 1e6]), st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_quantized_weight_moves_by_half_a_step_at_most(outputs, inputs, seed, size, double):
     weights = np.random.default_rng(seed).normal(size=(inputs, outputs)) * size
     weights = weights.astype(np.float64 if double else np.float32)

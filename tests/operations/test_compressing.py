@@ -220,7 +220,14 @@ def test_from_python_rows_may_be_arrays(folder):
     assert made.summary["description"].endswith("half-precision weights")
 
 
-@pytest.mark.parametrize("techniques", [["quantize"], ["float16"], ["quantize", "float16"]], ids="+".join)
+@pytest.mark.parametrize(
+    "techniques",
+    [
+        pytest.param(["quantize"], id="quantize"),
+        pytest.param(["float16"], id="float16", marks=pytest.mark.long),
+        pytest.param(["quantize", "float16"], id="both", marks=pytest.mark.long),
+    ],
+)
 def test_a_network_that_reads_pictures_is_made_smaller(techniques, tmp_path):
     model, pictures, labels = digits_net()
     (tmp_path / "digits.onnx").write_bytes(model.SerializeToString())

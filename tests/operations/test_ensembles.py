@@ -314,6 +314,7 @@ def test_regressions_with_parts_of_unlike_columns(tmp_path: Path) -> None:
     assert done.metrics["rmse"]["value"] <= 1.1 * done.parts[1].metrics["rmse"]["value"]
 
 
+@pytest.mark.long
 def test_credit_with_two_trained_models_and_one_of_an_own_pipeline(shared_data: Any, tmp_path: Path) -> None:
     from mainstay.operations.initialising import initialise, source_of
 

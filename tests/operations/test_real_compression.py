@@ -55,6 +55,8 @@ SETS: dict[str, dict[str, Any]] = {
         "share": 0.5,
     },
 }
+LATER = [pytest.param(name, marks=() if name == "credit.csv" else pytest.mark.long) for name in SETS]
+"""One of them at once, the others in `make thorough`."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +66,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", LATER)
 def test_a_real_model_is_made_smaller_at_the_stated_loss(
     name: str, tmp_path: Path, shared_data: Callable[[str], Path]
 ) -> None:

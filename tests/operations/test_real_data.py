@@ -32,6 +32,8 @@ SETS: dict[str, dict[str, Any]] = {
     "bike_sharing.csv": {"target": "cnt", "candidates": ("hist_gradient_boosting",)},
     "sms_spam.tsv": {"target": "label", "candidates": ("linear",), "columns": "label,text"},
 }
+LATER = [pytest.param(name, marks=() if name == "credit.csv" else pytest.mark.long) for name in SETS]
+"""One of them at once, the others in `make thorough`."""
 
 
 def records(prepared: Prepared, rows: Any, signature: Signature) -> list[dict[str, Any]]:
@@ -50,7 +52,7 @@ def records(prepared: Prepared, rows: Any, signature: Signature) -> list[dict[st
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", LATER)
 def test_a_real_file_is_served_as_the_native_pipeline_answers(
     name: str, tmp_path: Path, shared_data: Callable[[str], Path]
 ) -> None:

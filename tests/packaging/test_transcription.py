@@ -29,6 +29,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from examples import examples
 from mainstay.models.encoder import compiled
 from mainstay.models.formats.frames import cells_of
 from mainstay.models.formats.lanes import CannotTranscribe
@@ -108,7 +109,7 @@ SCALERS = [
 
 @pytest.mark.parametrize("scaler", SCALERS, ids=str)
 @given(tables=frames())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_scaler_is_transcribed_to_the_last_bit(scaler: Any, tables: Any) -> None:
     train, asked = tables
     numbers = ["m", "n", "k"]
@@ -132,7 +133,7 @@ IMPUTERS = [
 
 @pytest.mark.parametrize("imputer", IMPUTERS, ids=str)
 @given(tables=frames(missing=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_an_imputer_is_transcribed_with_the_columns_that_it_drops(imputer: Any, tables: Any) -> None:
     train, asked = tables
     step = make_column_transformer((make_pipeline(imputer, StandardScaler()), ["n", "m"]), ("passthrough", ["k"]))
@@ -176,7 +177,7 @@ ENCODERS = [
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=str)
 @given(tables=frames(missing=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_an_encoder_is_transcribed_for_missing_and_unseen_categories(encoder: Any, tables: Any) -> None:
     train, asked = tables
     step = make_column_transformer((encoder, ["s", "k", "t"]), ("passthrough", ["k"]))
@@ -187,7 +188,7 @@ def test_an_encoder_is_transcribed_for_missing_and_unseen_categories(encoder: An
 
 
 @given(tables=frames())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_an_encoder_that_refuses_the_unseen_makes_a_closed_category(tables: Any) -> None:
     train, _ = tables
     found = assert_same(make_column_transformer((OneHotEncoder(), ["s", "k"])), train, train)
@@ -205,7 +206,7 @@ def test_numbers_that_an_encoder_would_refuse_are_not_transcribed() -> None:
 
 
 @given(tables=frames(missing=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_missing_texts_are_filled_before_they_are_encoded(tables: Any) -> None:
     train, asked = tables
     fill = SimpleImputer(strategy="constant", fill_value="none", missing_values=np.nan)
@@ -218,7 +219,7 @@ def test_missing_texts_are_filled_before_they_are_encoded(tables: Any) -> None:
 
 @pytest.mark.parametrize("encode", ["ordinal", "onehot-dense", "onehot"])
 @given(tables=frames())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_bins_are_counted_as_scikit_learn_counts_them(encode: str, tables: Any) -> None:
     train, asked = tables
     binner = KBinsDiscretizer(n_bins=3, encode=encode, strategy="uniform")
@@ -336,7 +337,7 @@ SINGLE = [
 
 @pytest.mark.parametrize("scaler", SINGLE, ids=lambda s: type(s).__name__)
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_an_array_in_single_precision_is_scaled_in_single_precision(scaler: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     X = rng.normal(100, 30, size=(50, 3)).astype(np.float32)

@@ -22,7 +22,7 @@ from mainstay.registry.store import Registry
 
 HERE = Path(__file__).parent
 WORKERS = int(os.environ.get("MAINSTAY_TEST_WORKERS", "32"))
-KILLS = int(os.environ.get("MAINSTAY_TEST_KILLS", "40"))
+KILLS = int(os.environ.get("MAINSTAY_TEST_KILLS", "20"))
 """`make storm` is the long form, with 1,000."""
 ENOUGH = 100
 """Acknowledged facts, of each kind some."""

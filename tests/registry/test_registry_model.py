@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import backends
+from examples import examples
 from mainstay.registry.errors import AliasMoved, DeploymentMoved, NotBeside, NotDeployable, TakesTraffic
 from mainstay.registry.records import Beside, Version
 from mainstay.registry.store import Registry
@@ -197,9 +198,9 @@ class RegistryMachine(RuleBasedStateMachine):
         assert len(self.registry.events(limit=10_000)) == self.happened
 
 
-def runs(examples: int) -> settings:
+def runs(asked: int) -> settings:
     return settings(
-        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples(asked), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
     )
 
 

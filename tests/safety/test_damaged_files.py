@@ -26,8 +26,8 @@ from mainstay.models.formats.pmml.writing import pmml_of
 from mainstay.models.registering import draft_of
 from mainstay.operations.importing import import_file
 
-CHANGES = int(os.environ.get("MAINSTAY_TEST_CHANGES", "24"))
-"""Of each format; more in the long form."""
+CHANGES = int(os.environ.get("MAINSTAY_TEST_CHANGES", "12"))
+"""Of each format."""
 FEWER = {"model.txt": 6, "model.ubj": 6}
 """Times fewer of those whose library ends its process more often than not: it has to be started again."""
 ASKS = """
@@ -127,6 +127,7 @@ def _changed(data, draw):
     return data[:at] + draw.bytes(16) + data[at:]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", ["model.onnx", "model.pmml", "model.txt", "model.json", "model.ubj"])
 def test_a_damaged_file_is_proven_or_refused(name, sound, asker, tmp_path):
     data = (sound / name).read_bytes()
@@ -158,6 +159,7 @@ def test_a_file_that_ends_its_librarys_process_is_refused_in_a_sentence(sound, a
         mainstay.register(path, name="damaged", folder=tmp_path)
 
 
+@pytest.mark.sweep
 def test_a_damaged_file_of_skops_is_refused():
     data = skops.save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
     draw = np.random.default_rng(0)

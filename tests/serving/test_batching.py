@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells, InputError
 from mainstay.models.tensors import Tensor
@@ -326,7 +327,7 @@ CALLERS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(callers=CALLERS, joins=st.booleans(), rows=st.integers(1, 9), queue=st.integers(1, 12))
 def test_everybody_gets_the_answers_to_his_own_rows(callers, joins, rows, queue):
     """Callers come, give up and go at any time, and some send what the model fails on."""

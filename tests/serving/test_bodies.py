@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from subjects import LOAN, ROW
 
+from examples import examples
 from mainstay.models.signature import Column, Signature
 from mainstay.serving.bodies import BadBody, Bodies
 
@@ -114,7 +115,7 @@ def seen(read, body: bytes):
     return numbers, {i: list(t) for i, t in asked.cells.texts.items()}, asked.single, asked.id
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.data())
 def test_the_fast_way_and_the_slow_way_read_the_same(data):
     signature = data.draw(signatures())

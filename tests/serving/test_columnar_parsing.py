@@ -13,6 +13,7 @@ from columnar_bodies import body_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from mainstay.models.refusing import InputError
 from mainstay.models.signature import Column, Reader, Signature
 from mainstay.serving.columnar.cells import cells_of
@@ -91,7 +92,7 @@ def spelled(value):
     return float(value) if isinstance(value, Decimal) else value
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(tables(), st.sampled_from(KINDS))
 def test_a_table_has_the_cells_of_the_same_rows_in_json(table_and_rows, kind):
     table, rows = table_and_rows
@@ -133,7 +134,7 @@ WIDE = pa.table(
 BODIES = {(kind, packed): body_of(WIDE, kind, compression=packed) for kind in KINDS for packed in ("zstd", None)}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.sampled_from(list(BODIES)),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),

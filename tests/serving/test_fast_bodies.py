@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from serving_models import CATEGORIES, MIXED, MIXED_ROW
 
+from examples import examples
 from mainstay.models.signature import Column, Signature
 from mainstay.serving.bodies import Asked, BadBody, Bodies
 
@@ -116,7 +117,7 @@ def said(read: Any, body: bytes) -> Any:
 
 @pytest.mark.parametrize("bodies", [BODIES, CLASHING, TEXTS, ODD], ids=["mixed", "clashing", "texts", "odd"])
 @given(data=st.data())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_both_ways_agree_on_any_body(bodies: Bodies, data: st.DataObject) -> None:
     body = data.draw(written(bodies))
     assert said(bodies.read, body) == said(bodies.diagnose, body)

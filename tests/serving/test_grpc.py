@@ -18,6 +18,8 @@ from serving_models import slow_line
 from subjects import ROW, double, loan
 from test_open_inference import KINDS, every_kind, table_of_numbers, values_of
 
+from examples import examples
+
 grpc = pytest.importorskip("grpc")  # a library of the tests alone; `make setup` brings it
 
 from calling import MESSAGES, answers, calling, request  # noqa: E402 - it is made of grpc
@@ -427,7 +429,7 @@ TENSORS = st.fixed_dictionaries(
 )
 
 
-@hypothesis.settings(max_examples=300, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=examples(300), derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(
     tensors=st.lists(TENSORS, max_size=3),
     raws=st.lists(st.binary(max_size=40), max_size=3),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from live import serving
 from subjects import double
 
+from examples import examples
 from mainstay.serving.grpc.calls import timeout
 from mainstay.serving.grpc.messages import INFERENCE, Messages
 from mainstay.serving.http2 import frames
@@ -454,7 +455,7 @@ FRAMES = st.one_of(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(sent=st.lists(FRAMES, max_size=12), cuts=st.lists(st.integers(1, 60), max_size=40), preface=st.booleans())
 def test_no_sequence_of_frames_is_a_fault(sent, cuts, preface):
     async def speak() -> None:

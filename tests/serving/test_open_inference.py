@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from serving_models import graph, package_of
 from subjects import ROW, double
 
+from examples import examples
 from mainstay.models.encoder import Block, Encoder
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
@@ -394,7 +395,7 @@ INPUTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(
     inputs=st.lists(INPUTS, max_size=3),
     tail=st.binary(max_size=40),
