@@ -94,9 +94,14 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, *models: tuple[str, Draft], options: tuple[str, ...] = (), verify: ssl.SSLContext | bool = True
+    folder: Path,
+    *models: tuple[str, Draft],
+    options: tuple[str, ...] = (),
+    verify: ssl.SSLContext | bool = True,
+    command: str = "serve",
 ) -> Iterator[Server]:
-    """A server of some models, in a fresh project; `verify` is what certificates are held against."""
+    """A server of some models, in a fresh project; `verify` is what certificates are held against, `command` is "up"
+    where a controller is to run beside."""
     state = folder / ".mainstay"
     with Registry.open(state) as registry:
         for name, draft in models:
@@ -105,7 +110,7 @@ def serving(
     log = folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mainstay", "serve", "--port", "0", *options],
+            [sys.executable, "-m", "mainstay", command, "--port", "0", *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

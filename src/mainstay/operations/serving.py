@@ -55,6 +55,7 @@ def serve(
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     with_parent: bool = False,
+    controller: bool = False,
     told: Callable[[Serving], None] | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; what is not given is as the project file says, where there is one.
@@ -63,6 +64,7 @@ def serve(
         trust: file of the types that native models may hold; see `trust.trusted_types`.
         tls_cert: file (PEM) of the certificate to speak https with, and `tls_key` of its key; each seen from here.
         with_parent: end too when standard input is closed.
+        controller: run a controller of rollouts beside, which is kept alive.
         told: called once, when requests are taken.
 
     Raises:
@@ -103,7 +105,13 @@ def serve(
                 signers=Signers(folder),
                 manage=Manager(folder, registry),
                 log=_telling(log, told, with_parent=with_parent),
+                companions={"controller": _controller(folder)} if controller else {},
             )
+
+
+def _controller(folder: Path) -> list[str]:
+    """The command of a controller of this folder's rollouts, which ends when its standard input does."""
+    return [sys.executable, "-m", "mainstay.operations.controlling", str(folder.absolute())]
 
 
 def _tls(folder: Path, said: Serve, certificate: Path | None, key: Path | None) -> Tls | None:

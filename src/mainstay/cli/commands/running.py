@@ -1,4 +1,4 @@
-"""Commands that put versions to work: deploy, undeploy, serve."""
+"""Commands that put versions to work: deploy, undeploy, serve, up, controller."""
 
 from __future__ import annotations
 
@@ -197,63 +197,102 @@ def _say_servers(urls: Sequence[str], *, next_command: str = "") -> None:
         typer.echo("No server is running." + (f" Next: {next_command}" if next_command else ""))
 
 
-@app.command("serve")
-def serve(
-    *,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; by default, the project's.")] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
-    ] = None,
-    grpc_port: Annotated[
-        int | None,
-        typer.Option(
-            "--grpc-port",
-            help="Port for gRPC (Open Inference Protocol), 0 takes a free one; without it, gRPC is not spoken.",
-            min=0,
-            max=65535,
-        ),
-    ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.", min=1)] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option("--trust", help="File of type names, one a line, that models in native formats may hold."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", help="Certificate (PEM file) to speak https with; takes --tls-key.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", help="Its private key (PEM file), readable by its owner alone.")
-    ] = None,
-    with_parent: Annotated[
-        bool,
-        typer.Option(
-            "--with-parent",
-            help="End when standard input is closed, as it is when the program that started the server ends.",
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output once requests are taken.")
-    ] = False,
-) -> None:
+def _serving(name: str, words: str, *, controller: bool) -> None:
+    """A command that serves, with or without a controller of rollouts beside: its options are the same."""
+
+    def command(
+        *,
+        host: Annotated[
+            str | None, typer.Option("--host", help="Address to listen on; by default, the project's.")
+        ] = None,
+        port: Annotated[
+            int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+        ] = None,
+        grpc_port: Annotated[
+            int | None,
+            typer.Option(
+                "--grpc-port",
+                help="Port for gRPC (Open Inference Protocol), 0 takes a free one; without it, gRPC is not spoken.",
+                min=0,
+                max=65535,
+            ),
+        ] = None,
+        workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.", min=1)] = None,
+        trust: Annotated[
+            Path | None,
+            typer.Option("--trust", help="File of type names, one a line, that models in native formats may hold."),
+        ] = None,
+        tls_cert: Annotated[
+            Path | None, typer.Option("--tls-cert", help="Certificate (PEM file) to speak https with; takes --tls-key.")
+        ] = None,
+        tls_key: Annotated[
+            Path | None, typer.Option("--tls-key", help="Its private key (PEM file), readable by its owner alone.")
+        ] = None,
+        with_parent: Annotated[
+            bool,
+            typer.Option(
+                "--with-parent",
+                help="End when standard input is closed, as it is when the program that started the server ends.",
+            ),
+        ] = False,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print one JSON object on standard output once requests are taken.")
+        ] = False,
+    ) -> None:
+        from mainstay.operations.serving import serve as run  # noqa: PLC0415
+
+        def told(serving: Serving) -> None:
+            if as_json:
+                show(serving, as_json=True, human=lambda out: None)
+
+        run(
+            Path.cwd(),
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            workers=workers,
+            trust=trust,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            with_parent=with_parent,
+            controller=controller,
+            told=told,
+        )
+
+    command.__doc__ = words
+    app.command(name)(command)
+
+
+_serving(
+    "serve",
     """Serve the deployed versions over HTTP, and gRPC where asked, until Ctrl-C or SIGTERM.
 
+    Rollouts take a controller, which mainstay up runs beside the server.
+
     Example: mainstay serve --port 8080 --grpc-port 8081
+    """,
+    controller=False,
+)
+_serving(
+    "up",
+    """Serve as mainstay serve does, and move rollouts on, hold them and roll them back, until Ctrl-C or SIGTERM.
+
+    Several may run on one registry: one of them moves rollouts, and another goes on when that one ends.
+
+    Example: mainstay up --port 8080 --workers 2
+    """,
+    controller=True,
+)
+
+
+@app.command("controller")
+def controller() -> None:
+    """Move rollouts on, hold them and roll them back, without serving, until Ctrl-C or SIGTERM.
+
+    mainstay up runs a controller beside its server; this is for a registry whose servers run elsewhere.
+
+    Example: mainstay controller
     """
-    from mainstay.operations.serving import serve as run  # noqa: PLC0415
+    from mainstay.operations.controlling import control  # noqa: PLC0415
 
-    def told(serving: Serving) -> None:
-        if as_json:
-            show(serving, as_json=True, human=lambda out: None)
-
-    run(
-        Path.cwd(),
-        host=host,
-        port=port,
-        grpc_port=grpc_port,
-        workers=workers,
-        trust=trust,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        with_parent=with_parent,
-        told=told,
-    )
+    control(Path.cwd())
