@@ -62,6 +62,12 @@ def group(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Itera
         process.wait()
 
 
+def used(pid: int) -> float:
+    """Seconds of processor time that a process and its children have taken."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return float(sum(each.cpu_times().user + each.cpu_times().system for each in family))
+
+
 def memory(pid: int) -> float:
     """Bytes that a process and its children keep in memory, pages shared between them counted once."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

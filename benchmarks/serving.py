@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import budget as budgets
 import contestants
 import grpc_load
 import load
@@ -36,7 +37,7 @@ from load import Question, Rate
 SERVER, LOADER = "0", "1"
 HEADERS = {"Content-Type": "application/json"}
 PREDICT = "/predict"
-SECTIONS = ("single", "bulk", "grpc", "workers", "start", "peers")
+SECTIONS = ("budget", "single", "bulk", "grpc", "workers", "start", "peers")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ def ratios(mine: Sequence[Rate], other: Sequence[Rate], of=lambda rate: rate.per
     """The median of the rounds' ratios, and their range."""
     each = sorted(of(m) / of(o) for m, o in zip(mine, other, strict=True))
     return f"{statistics.median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
+
+
+def budget(subject: Subject, given: Given) -> None:
+    """What one row costs in a worker, step by step."""
+    del given
+    steps = budgets.budget(subject.project, subject.name, subject.row, subject.bare)
+    say(f"{subject.name}: one row, microseconds of a worker's thread", "")
+    for step, taken in steps.items():
+        print(f"    {step:<45}{taken:6.2f}", flush=True)
 
 
 def single(subject: Subject, given: Given) -> None:
@@ -199,21 +209,30 @@ def _alone(model: Path, values: np.ndarray, seconds: float) -> Rate:
 
 
 def workers(subject: Subject, given: Given) -> None:
-    """Two workers beside one, the load generator on the same two cores."""
+    """Two workers beside one, the load generator on the same two cores; and what the bare application gains by it."""
     both = f"{SERVER},{LOADER}"
     with (
-        servers.mainstay(subject.project, "--workers", "1", cores=both) as (one, _),
-        servers.mainstay(subject.project, "--workers", "2", cores=both) as (two, _),
+        servers.mainstay(subject.project, "--workers", "1", cores=both) as one,
+        servers.mainstay(subject.project, "--workers", "2", cores=both) as two,
+        servers.bare(subject.bare, cores=both) as bare_one,
+        servers.bare(subject.bare, cores=both, workers=2) as bare_two,
     ):
-        for port in (one, two):
+        started = {"one": one, "two": two, "bare one": bare_one, "bare two": bare_two}
+        for port, _ in started.values():
             servers.ask(port, PREDICT, subject.question.body)
-        asked = subject.question
-        rates = rounds({"one": (one, asked), "two": (two, asked)}, given, loader=both)
-    say(
-        f"{subject.name}: two workers on two cores, the load beside them",
-        f"one {middle(rates['one']):,.0f}/s, two {middle(rates['two']):,.0f}/s, "
-        f"ratio {ratios(rates['two'], rates['one'])}",
-    )
+        before = {name: processes.used(pid) for name, (_, pid) in started.items()}
+        rates = rounds({name: (port, subject.question) for name, (port, _) in started.items()}, given, loader=both)
+        took = {
+            name: 1e6 * (processes.used(pid) - before[name]) / (given.seconds * sum(r.per_second for r in rates[name]))
+            for name, (_, pid) in started.items()
+        }
+    for title, first, second in (("Mainstay", "one", "two"), ("the bare application", "bare one", "bare two")):
+        say(
+            f"{subject.name}: {title}, two workers on two cores, the load beside them",
+            f"one {middle(rates[first]):,.0f}/s, two {middle(rates[second]):,.0f}/s, "
+            f"ratio {ratios(rates[second], rates[first])}; one takes {took[first]:.0f} us of processor time a request, "
+            f"two {took[second]:.0f}",
+        )
 
 
 def start(subject: Subject, given: Given) -> None:
@@ -323,7 +342,15 @@ def main() -> None:
         made["credit"] = subjects.credit
     else:
         print("credit is left out: set MAINSTAY_TEST_DATA to the folder that holds credit.csv")
-    parts = {"single": single, "bulk": bulk, "grpc": grpc, "workers": workers, "start": start, "peers": peers}
+    parts = {
+        "budget": budget,
+        "single": single,
+        "bulk": bulk,
+        "grpc": grpc,
+        "workers": workers,
+        "start": start,
+        "peers": peers,
+    }
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as at_end:
         at_end.callback(sys.stdout.flush)
         for name, make in made.items():

@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
 from mainstay.cli.output import show_error
 from mainstay.errors import INTERRUPTED, MACHINE, MainstayError, MissingExtra
+from mainstay.release import release
 
 TRAIN_EXTRA = {"jinja2", "lightgbm", "onnx", "optuna", "pandas", "pyarrow", "skl2onnx", "sklearn", "skops", "xgboost"}
 """Modules that the default install leaves out."""
@@ -43,7 +43,7 @@ def root(
     Example: mainstay try credit.csv --target class
     """
     if shown:
-        typer.echo(f"mainstay {version('mainstay')}")
+        typer.echo(f"mainstay {release()}")
         raise typer.Exit
 
 

@@ -6,8 +6,6 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from mainstay.cli.output import console
 
 PLAIN_EVERY = 10.0
@@ -20,6 +18,15 @@ class TerminalWatcher:
     def __init__(self, *, quiet: bool = False, notes_are_results: bool = False) -> None:
         """`quiet` keeps all but a terminal's bar silent, for programs; `notes_are_results` puts notes on standard
         output."""
+        # Here, since commands that draw nothing are loaded beside those that do.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self._out = console(stderr=True)
         self._notes = console() if notes_are_results else self._out
         self._quiet = quiet and not self._out.is_terminal

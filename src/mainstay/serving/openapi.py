@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 from mainstay.models.signature import Signature
+from mainstay.release import release
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
 from mainstay.serving.openapi_protocols import SCHEMAS, paths_beside, paths_of, server_paths
@@ -81,7 +81,7 @@ def document(stable: Iterable[Loaded], versions: Iterable[Loaded]) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Mainstay",
-            "version": version("mainstay"),
+            "version": release(),
             "description": "Predictions of the deployed models. Columns go by name; order never matters there.",
         },
         "paths": paths,

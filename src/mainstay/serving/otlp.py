@@ -15,12 +15,12 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from mainstay.release import release
 from mainstay.serving.logs import Log
 from mainstay.serving.traces import Told
 
@@ -173,7 +173,7 @@ class Exporter:
 def document(resource: Any, batch: list[Told]) -> Any:
     """ExportTraceServiceRequest, as JSON has it."""
     spans = [span for told in batch for span in _spans(told)]
-    scope = {"name": "mainstay", "version": version("mainstay")}
+    scope = {"name": "mainstay", "version": release()}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
 
 
@@ -212,7 +212,7 @@ def _number(key: str, value: int) -> Any:
 
 
 def _resource(service: str) -> Any:
-    attributes = [_text("service.name", service), _text("service.version", version("mainstay"))]
+    attributes = [_text("service.name", service), _text("service.version", release())]
     attributes += [_text("host.name", socket.gethostname()), _number("process.pid", os.getpid())]
     return {"attributes": attributes}
 

@@ -12,10 +12,10 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from mainstay.release import release
 from mainstay.serving import metrics
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.metrics import Slots, labelled
@@ -56,10 +56,10 @@ class Usage:
         """`folder` is the project's state: the disk that it is on is sampled too."""
         self._slots, self._folder = slots, folder
         self._before: dict[Process, Seen] = {}
-        self._slots.set(slots.place(metrics.BUILD + labelled(version=version("mainstay"), python=_python())), 1.0)
 
     def sample(self, processes: Iterable[Process]) -> None:
         """Adds what each process took since the last sample; what is gone has nothing any more."""
+        self._slots.set(self._slots.place(metrics.BUILD + labelled(version=release(), python=_python())), 1.0)
         now = {process: seen for process in processes if (seen := look(process.pid)) is not None}
         names = {(process.kind, process.name) for process in now}
         for gone in self._before:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells
 from mainstay.models.tensors import plain
+from mainstay.release import release
 from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
@@ -133,7 +133,6 @@ class Mlflow:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._version = version("mainstay").encode()
 
     def claims(self, path: str) -> bool:
         """The paths of MLflow's server, and /models/NAME/invocations."""
@@ -181,5 +180,5 @@ class Mlflow:
             raise Problem(405, f"{path} takes GET.", headers=[("allow", "GET, HEAD")])
         text: Headers = [("content-type", "text/plain; charset=utf-8")]
         if path == "/version":
-            return Reply(200, text, self._version)
+            return Reply(200, text, release().encode())
         return Reply(200 if self._desk.ready else 503, text, b"\n")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from mainstay.models.tensors import Tensor
+from mainstay.release import release
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
@@ -37,6 +37,7 @@ from mainstay.serving.protocols.outputs import PROBABILITIES, Outputs
 
 Json = dict[str, Any]
 
+_EXTENSIONS = ("binary_tensor_data", "model_repository", "statistics")
 _INDEX = "/v2/repository/index"
 _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?$")
 _CONTROL = re.compile(r"^/v2/repository/models/([^/]+)/(load|unload)$")
@@ -51,11 +52,6 @@ class OpenInference:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._server = {
-            "name": "mainstay",
-            "version": version("mainstay"),
-            "extensions": ["binary_tensor_data", "model_repository", "statistics"],
-        }
 
     def claims(self, path: str) -> bool:
         """What is under /v2."""
@@ -111,7 +107,7 @@ class OpenInference:
     def _of_server(self, path: str) -> Reply:
         match path:
             case "/v2":
-                return _told(self._server)
+                return _told({"name": "mainstay", "version": release(), "extensions": _EXTENSIONS})
             case "/v2/health/live":
                 return _told({"live": True})
             case "/v2/health/ready":
