@@ -267,6 +267,9 @@ def test_statistics_count_what_was_asked(two_models):
         ("GET", "/v2/repository/index", 405),
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/models/loan/config", 404),
+        ("POST", "/v2/logging", 404),
+        ("POST", "/v2/models/loan/infer/", 404),
+        ("POST", "/v2/models/loan/versions/1/infer/", 404),
     ],
 )
 def test_other_paths_and_methods_are_refused_in_the_protocols_shape(client, method, path, status):

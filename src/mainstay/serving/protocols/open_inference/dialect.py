@@ -12,6 +12,7 @@ from mainstay.models.tensors import Tensor
 from mainstay.release import release
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
+    AGAIN,
     JSON_HEADERS,
     MANAGE,
     PREDICT,
@@ -42,6 +43,7 @@ _INDEX = "/v2/repository/index"
 _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?$")
 _CONTROL = re.compile(r"^/v2/repository/models/([^/]+)/(load|unload)$")
 _STATS = "/v2/models/stats"
+_OF_SERVER = ("/v2", "/v2/health/live", "/v2/health/ready", _STATS)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,10 +90,12 @@ class OpenInference:
     def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Wish:
         """Everything but an inference, and why one has no answer."""
         del given
-        path = path.rstrip("/")
+        path, asked = path.rstrip("/"), path
         found = None if path == _STATS else _MODEL.match(path)
         control = _CONTROL.match(path)
         posted = path == _INDEX or control or (found and found[3] == "infer")
+        if not posted and found is None and path not in _OF_SERVER:
+            raise Problem(404, f"There is nothing at {path[:100]}.")
         if method not in (("POST",) if posted else ("GET", "HEAD")):
             allowed = "POST" if posted else "GET, HEAD"
             raise Problem(405, f"{path[:200]} takes {'POST' if posted else 'GET'}.", headers=[("allow", allowed)])
@@ -99,10 +103,15 @@ class OpenInference:
             return repository.wish(control[2], control[1], body)
         if path == _INDEX:
             return _told(repository.index(body, self._desk))
-        if found is not None:
-            name, number, verb = found.groups()
-            return self._of_model(name, number, verb)
-        return self._of_server(path)
+        if found is None:
+            return self._of_server(path)
+        name, number, verb = found.groups()
+        if verb == "infer":
+            self._version(name, number)  # says why it does not answer
+            if asked != path:
+                raise Problem(404, f"There is nothing at {asked[:200]}: send it to {path[:200]}.")
+            raise Problem(503, f"Model {name!r} cannot be asked here now: the server's log says why.", headers=[AGAIN])
+        return self._of_model(name, number, verb)
 
     def _of_server(self, path: str) -> Reply:
         match path:
@@ -112,9 +121,7 @@ class OpenInference:
                 return _told({"live": True})
             case "/v2/health/ready":
                 return _told({"ready": self._desk.ready}, 200 if self._desk.ready else 503)
-            case "/v2/models/stats":
-                return _told(statistics(self._desk.all_versions(), self._desk.counts()))
-        raise Problem(404, f"There is nothing at {path[:100]}.")
+        return _told(statistics(self._desk.all_versions(), self._desk.counts()))
 
     def _of_model(self, name: str, number: str | None, verb: str | None) -> Reply:
         loaded = self._version(name, number)
