@@ -18,6 +18,7 @@ from live import Server, answers, serving, until
 from subjects import SECONDS, good, loan
 
 from mainstay.serving.accepting import connected, most_connections
+from mainstay.serving.handover import Orphans
 from mainstay.serving.listening import opened, passed, waiting
 from mainstay.serving.ports import CannotListen, PortTaken
 from mainstay.serving.routing import acknowledgements
@@ -175,6 +176,33 @@ def test_a_killed_supervisor_is_replaced_without_a_failed_or_refused_request(ser
     assert callers.refused == 0
     assert callers.answered["loan:2"] > 0
     assert list((server.folder / ".mainstay" / "run").iterdir()) == []
+
+
+def test_a_server_that_is_ended_as_it_takes_over_ends_the_port_and_the_next_one_answers(server):
+    server.process.kill()
+    server.process.wait()
+    with another(server) as second:
+        until(lambda: b"taken_over" in second.log.read_bytes())
+        second.process.terminate()
+        assert second.process.wait(40) == 0
+    until(lambda: not answers(server.url))
+    with another(server):
+        assert until(lambda: answers(server.url))
+
+
+def test_a_port_that_took_nobody_any_more_is_taken_over_and_answers(server):
+    """A supervisor turns new callers away before it ends; one that is killed then leaves a port that does so."""
+    server.process.kill()
+    server.process.wait()
+    with Orphans(server.folder / ".mainstay", lambda *said, **facts: None) as orphans:
+        listening = orphans.listening("127.0.0.1", server.port)
+        assert listening is not None
+        listening.finish(lambda: False)
+        listening.close()
+    with pytest.raises(TimeoutError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=0.3)
+    with another(server):
+        assert until(lambda: answers(server.url))
 
 
 def test_the_port_for_grpc_is_taken_over_too(tmp_path):

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mainstay.serving.listening import Listening, same_place
+from mainstay.serving.listening import Listening, let_in, same_place
 from mainstay.serving.logs import Log
 from mainstay.serving.runs import has_workers, left_behind
 
@@ -123,9 +123,15 @@ class Orphans:
             for each in sockets:
                 if same_place(each, host, port):
                     self._taken.add(path.parent)
+                    let_in(each)
                     # No dup() of Python's: that would make the workers' accepting wait, for they share what it sets.
                     return Listening(socket.socket(fileno=os.dup(each.fileno())))
         return None
+
+    @property
+    def left(self) -> bool:
+        """Whether there are any."""
+        return bool(self._locks)
 
     def leave_others(self) -> None:
         """Has nothing to do with those from whom nothing was taken."""

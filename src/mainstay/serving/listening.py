@@ -30,8 +30,8 @@ EMPTY_WITHIN = 1.0
 """Seconds that the end of a server waits for the queue to be accepted."""
 SETTLE = 0.25
 """Seconds that handshakes which had begun may still take, where callers are on other machines."""
-_ATTACH_FILTER = 26
-"""SO_ATTACH_FILTER of Linux, which Python has no name for."""
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+"""SO_ATTACH_FILTER and SO_DETACH_FILTER of Linux, which Python has no names for."""
 _QUEUE_AT = 24
 """Where Linux's tcp_info has the length of a listening socket's queue, `tcpi_unacked`."""
 
@@ -145,6 +145,14 @@ def waiting(listening: socket.socket) -> int:
     if sys.platform != "linux":
         return 0
     return int(struct.unpack_from("I", listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), _QUEUE_AT)[0])
+
+
+def let_in(listening: socket.socket) -> None:
+    """Has the system take new connections again, where a server that was about to end had it drop them: the filter is
+    the socket's, whoever has it next."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # there is none
+            listening.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
 
 
 def _refuse_new(listening: socket.socket) -> bool:

@@ -160,14 +160,23 @@ def serve(
         finally:
             log("draining", "Ending: requests in flight are answered first.")
             tell_to_end(list(beside.values()))
-            for socket in sockets:
-                socket.finish(lambda: any(worker.lives for worker in workers))
+            _take_no_more(sockets, workers, orphans, told=stop.is_set())
             tell_to_end(workers)
             for socket in sockets:
                 socket.close()
             end([*workers, *beside.values()], within=DRAIN_WITHIN)
             agent.close()
             log("ended", "Ended.")
+
+
+def _take_no_more(sockets: Sequence[Listening], workers: Sequence[_Worker], orphans: Orphans, *, told: bool) -> None:
+    """Turns new callers away; `told` is whether the server was told to end. Where it was not, those whom it was about
+    to take over from go on: what ends this process is no fault of theirs."""
+    if orphans.left and not told:
+        return
+    for each in sockets:
+        each.finish(lambda: orphans.left or any(worker.lives for worker in workers))
+    orphans.drain()
 
 
 def _listening(settings: Settings, orphans: Orphans) -> Listening:
