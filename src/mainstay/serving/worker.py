@@ -24,12 +24,14 @@ from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
 from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
-from mainstay.serving.follower import Follower
+from mainstay.serving.entering import left_to_others, lives
+from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.front import Front
 from mainstay.serving.guard import Guard
 from mainstay.serving.handover import Offer
 from mainstay.serving.logs import Log, logger, take_over
 from mainstay.serving.models import Queues
+from mainstay.serving.routing import acknowledgements
 from mainstay.serving.runs import works_in
 from mainstay.serving.tls import Tls
 from mainstay.serving.traces import Tracer
@@ -69,6 +71,7 @@ async def work(given: argparse.Namespace) -> None:
         guard.look()
         await follower.catch_up()
         await asyncio.sleep(FIRST_LOOK)
+    await _left_to_others(follower, stop, log)
     if stop.is_set():
         return
     grpc = _grpc(given.max_body) if others else None
@@ -118,6 +121,22 @@ async def work(given: argparse.Namespace) -> None:
     await app.desk.columnar.close()
     if exporter is not None:
         await asyncio.to_thread(exporter.close)
+
+
+async def _left_to_others(follower: Follower, stop: asyncio.Event, log: Log) -> None:
+    """Waits while other workers can answer for what this one cannot load."""
+    told: list[str] = []
+    while not stop.is_set():
+        said = acknowledgements(follower.run)
+        left = left_to_others(follower.errors, follower.serving, said, own=os.getpid(), lives=lives)
+        if not left:
+            return
+        if left != told:
+            names = ", ".join(left)
+            log("waits", f"Worker {follower.worker} takes no requests: others can answer for {names}.", level="warning")
+            told = left
+        await asyncio.sleep(LOOK_EVERY)
+        await follower.catch_up()
 
 
 def _traced(app: App, given: argparse.Namespace, slots: metrics.Slots, log: Log) -> Exporter:

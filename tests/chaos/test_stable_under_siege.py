@@ -1,0 +1,111 @@
+"""Everything around the stable version is killed, stopped, starved and corrupted: no caller has a wrong answer, and who
+was not connected to a killed worker has one.
+
+`make chaos` runs it for minutes; `make test` for some seconds. MAINSTAY_TEST_SEED repeats a run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from besieged import CONTROLLER, HOST, WORKER, Besieged, besieged
+from live import until
+from load import Load, loaded
+from serving_models import ONE, linear, package_of
+
+from mainstay.models.package import Draft
+from mainstay.registry.store import Registry
+
+SECONDS = float(os.environ.get("MAINSTAY_TEST_CHAOS", "0"))
+"""That the storm lasts; 0: each of a few faults once."""
+SEED = int(os.environ.get("MAINSTAY_TEST_SEED", random.SystemRandom().randrange(10**6)))
+FEW = ("worker", "supervisor", "terms")
+AT_REST = 0.4
+"""Seconds between two faults at most."""
+
+
+def stable(number: int = 0) -> Draft:
+    """y = x, from another file for each number."""
+    return package_of(ONE, linear(1), [{"x": 1.0}, {"x": 2.5 + number}])
+
+
+def befall(fault: str, running: Besieged, load: Load, chance: random.Random) -> None:
+    match fault:
+        case "worker":
+            running.kill_worker(load, chance.randrange(99))
+        case "supervisor":
+            running.kill_supervisor()
+        case "controller":
+            running.kill(CONTROLLER)
+        case "terms":
+            running.storm(chance.choice([WORKER, CONTROLLER, HOST, None]), chance.randrange(1, 8))
+        case "database":
+            with running.locked_database():
+                time.sleep(chance.uniform(0.5, 20.0))
+        case "disk":
+            with running.full_disk():
+                running.kill_worker(load, 0)
+                time.sleep(chance.uniform(0.5, 5.0))
+
+
+def deployed(running: Besieged, draft: Draft) -> str:
+    """Another version, once all workers have it: that all has healed."""
+    with Registry.open(running.state) as registry:
+        version = registry.add("one", draft, passed=True, actor="test", summary={})
+        present = registry.deployment("one")
+        registry.deploy(version, expecting=present and present.version, actor="test")
+    running.ready()
+    return version.ref
+
+
+def nothing_else_failed(load: Load, case: str) -> None:
+    print(f"\n{load.told(case)} (seed {SEED})")
+    assert load.wrong.total() == 0, load.told(case)
+    assert load.blamed == [], load.told(case)
+
+
+def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
+        faults = ["worker", "supervisor", "controller", "terms", "database"]
+        faults += ["disk"] if running.small else []
+        until(lambda: load.count > 100)
+        over, rounds = time.monotonic() + SECONDS, 0
+        while time.monotonic() < over or rounds < len(FEW):
+            befall(chance.choice(faults) if SECONDS else FEW[rounds], running, load, chance)
+            rounds += 1
+            time.sleep(chance.uniform(0.0, AT_REST))
+            if not SECONDS or rounds % 5 == 0:
+                running.ready()
+                asked = load.count
+                until(lambda asked=asked: load.count > asked + 100)
+        running.ready()
+        newest = deployed(running, stable(1))
+        until(lambda: load.answered[newest] > 100)
+    nothing_else_failed(load, f"a storm of {rounds} faults")
+
+
+@pytest.mark.skipif(not SECONDS, reason="make chaos runs it")
+def test_a_damaged_file_of_the_stable_version_costs_nobody_an_answer(tmp_path: Path) -> None:
+    with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
+        until(lambda: load.count > 100)
+        with Registry.open(running.state) as registry:
+            package = registry.package(registry.version("one:1"))
+            digest = package.manifest.files["model.onnx"].sha256
+        (blob,) = [path for path in (running.state / "blobs").rglob("*") if digest in str(path).replace("/", "")]
+        whole = blob.read_bytes()
+        blob.chmod(0o644)
+        blob.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        running.kill_worker(load, 0)
+        time.sleep(3.0)
+        asked = load.count
+        until(lambda: load.count > asked + 200)
+        blob.write_bytes(whole)
+        running.ready()
+        newest = deployed(running, stable(1))
+        until(lambda: load.answered[newest] > 100)
+    nothing_else_failed(load, "a damaged file")
