@@ -10,6 +10,7 @@
 # make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
 # make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
+# make chaos   faults for minutes while callers check every answer: kills, a full disk, no database, bad candidates
 # make docs    writes docs/reference from the code
 # make lock    resolves requirements.lock again from pyproject.toml
 # make clean   removes what can be made again
@@ -35,7 +36,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: swap crowd help setup demo test thorough test-formats lint bench bench-registry fuzz storm docs lock clean
+.PHONY: swap crowd chaos help setup demo test thorough test-formats lint bench bench-registry fuzz storm docs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -119,6 +120,10 @@ crowd: setup
 storm: export MAINSTAY_TEST_KILLS ?= 1000
 storm: setup
 	@$(BIN)/python -m pytest -s --timeout 3000 tests/registry -k killed_at_random $(ARGS)
+
+chaos: export MAINSTAY_TEST_CHAOS ?= 120
+chaos: setup
+	@$(BIN)/python -m pytest -s --timeout 1200 tests/chaos $(ARGS)
 
 docs: setup
 	@$(BIN)/python -m tools.reference
