@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mainstay.models.signature import Cells, InputError, Reader, Signature
 from mainstay.models.tensors import depth
+from mainstay.serving.fast import Asked as Asked  # noqa: PLC0414 - what a reader of bodies gives is known from here
 from mainstay.serving.fast import FastBodies
 from mainstay.serving.strict import BadBody as BadBody  # noqa: PLC0414 - what a reader of bodies raises is known from here
 from mainstay.serving.strict import decoded, kind
@@ -29,19 +30,6 @@ ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 
 _ID = re.compile(ID_PATTERN)
 _FORMS = 'Send {"features": [[…], …]}, {"inputs": [{…}, …]} or the columns by name.'
-
-
-class Asked(NamedTuple):
-    """A request, read: its rows, and how the answer is to look."""
-
-    cells: Cells
-    single: bool = False
-    """One named row was sent: the answer is one value, not a list."""
-    id: str | None = None
-    form: Any = None
-    """What the codec that read it needs to know when it writes the answer."""
-    timeout: float | None = None
-    """Seconds that the caller gives the server, where the body says so."""
 
 
 def valid_id(text: str) -> bool:
@@ -65,10 +53,9 @@ class Bodies:
         Raises:
             BadBody: not JSON, a name given twice, none of the forms, or values that do not fit the signature.
         """
-        if self._fast is not None and (found := self._fast.read(body)) is not None:
-            numbers, texts, single, identity = found
-            if identity is None or valid_id(identity):
-                return Asked(Cells(numbers, texts), single, identity)
+        asked = None if self._fast is None else self._fast.read(body)
+        if asked is not None and (asked.id is None or valid_id(asked.id)):
+            return asked
         return self.diagnose(body)
 
     def diagnose(self, body: bytes) -> Asked:

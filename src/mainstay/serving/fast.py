@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from mainstay.models.signature import MAX_EXACT_INTEGER, UNSEEN, Column, Floats, Signature, epoch_seconds
+from mainstay.models.signature import MAX_EXACT_INTEGER, UNSEEN, Cells, Column, Floats, Signature, epoch_seconds
 
 _LEAD = re.compile(rb'\s*(?:(\[)|\{\s*"(?:(inputs)|(features))"\s*:)')
 _LIST, _INPUTS, _FEATURES = 1, 2, 3
@@ -23,13 +23,17 @@ _LIST, _INPUTS, _FEATURES = 1, 2, 3
 _NUMBER = Annotated[float, msgspec.Meta(gt=-MAX_EXACT_INTEGER, lt=MAX_EXACT_INTEGER)]
 
 
-class Found(NamedTuple):
-    """Rows in float64 (rows, inputs), texts by input index, whether one named row was sent, the caller's id."""
+class Asked(NamedTuple):
+    """A request, read: its rows, and how the answer is to look."""
 
-    numbers: Floats
-    texts: Mapping[int, Sequence[str | None]]
-    single: bool
-    id: str | None
+    cells: Cells
+    single: bool = False
+    """One named row was sent: the answer is one value, not a list."""
+    id: str | None = None
+    form: Any = None
+    """What the codec that read it needs to know when it writes the answer."""
+    timeout: float | None = None
+    """Seconds that the caller gives the server, where the body says so."""
 
 
 class _GivesUp(Exception):
@@ -81,7 +85,7 @@ class FastBodies:
         except ValueError:
             return None
 
-    def read(self, body: bytes) -> Found | None:
+    def read(self, body: bytes) -> Asked | None:
         """The rows of a body, or None where the slow way must look."""
         lead = _LEAD.match(body)
         try:
@@ -104,7 +108,7 @@ class FastBodies:
 
     def _records(
         self, body: bytes, records: Sequence[Any], *, single: bool, identity: str | None, around: int
-    ) -> Found | None:
+    ) -> Asked | None:
         rows = [msgspec.structs.astuple(record) for record in records]
         expected = around + len(rows) * self._colons
         if self._any_aside:
@@ -127,7 +131,7 @@ class FastBodies:
             if value is not msgspec.UNSET
         )
 
-    def _features(self, body: bytes) -> Found | None:
+    def _features(self, body: bytes) -> Asked | None:
         asked = self._decode_features(body)
         if (surplus := body.count(b":") - 1 - (asked.id is not None)) and (
             b"\\" in body or surplus != _colons_in_values(asked.features)
@@ -135,7 +139,7 @@ class FastBodies:
             return None
         return self._found(asked.features, single=False, identity=asked.id)
 
-    def _found(self, rows: Sequence[tuple[Any, ...]], *, single: bool, identity: str | None) -> Found:
+    def _found(self, rows: Sequence[tuple[Any, ...]], *, single: bool, identity: str | None) -> Asked:
         texts: dict[int, Sequence[str | None]] = {}
         numbers: Sequence[Sequence[Any]] = rows
         if self._converters or self._text:
@@ -149,7 +153,7 @@ class FastBodies:
                 texts[index] = [row[index] for row in changed]
                 for row in changed:
                     row[index] = math.nan
-        return Found(self._numbers(numbers), texts, single, identity)
+        return Asked(Cells(self._numbers(numbers), texts), single, identity)
 
     def _numbers(self, rows: Sequence[Sequence[Any]]) -> Floats:
         shape = len(rows), self._width

@@ -73,7 +73,7 @@ class Guard:
         """
         if self.open and verb != MANAGE:
             return None
-        found = self._recognised(headers, Need(verb, model))
+        found = self._recognised(headers, verb, model)
         if (verb, model) not in found.allowed:
             self._allow(found, Need(verb, model))
         if found.grant.rate is not None:
@@ -87,13 +87,13 @@ class Guard:
             Problem: 401, he shows no key or a wrong one.
         """
         if not self.open:
-            self._recognised(headers, Need(PREDICT))
+            self._recognised(headers, PREDICT, None)
 
-    def _recognised(self, headers: Given, need: Need) -> _Found:
+    def _recognised(self, headers: Given, verb: KeyVerb, model: str | None) -> _Found:
         authorization = headers.get("authorization")
         found = self._bearers.get(authorization)
         if found is None:
-            found = self._find(authorization, headers.get("x-api-key"), need)
+            found = self._find(authorization, headers.get("x-api-key"), Need(verb, model))
         if self._clock() >= found.until:
             raise expired(found.grant)
         return found
