@@ -14,11 +14,15 @@ import uvloop
 from subjects import ROW
 
 BODY = json.dumps(ROW).encode()
-REQUEST = (
-    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    % len(BODY)
-)
-REQUEST += BODY
+HEAD = "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+
+
+def asking(path: str) -> bytes:
+    """A whole request."""
+    return HEAD.format(path, len(BODY)).encode() + BODY
+
+
+REQUEST = asking("/predict")
 ANSWERED_WITHIN = 30.0
 """Seconds after which a caller counts his request as failed."""
 
@@ -26,9 +30,10 @@ ANSWERED_WITHIN = 30.0
 class Callers:
     """What some callers of `loan` have met."""
 
-    def __init__(self, port: int, expected: Mapping[str, float]) -> None:
+    def __init__(self, port: int, expected: Mapping[str, float], path: str = "/predict") -> None:
         """`expected` is the probability of "good" by version."""
         self.port, self.expected = port, expected
+        self._request = asking(path)
         self.answered: Counter[str] = Counter()
         """Right answers, by version."""
         self.failed: list[str] = []
@@ -80,7 +85,7 @@ class Callers:
 
     async def _once(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Asks once; whether the server says that it closes the connection."""
-        writer.write(REQUEST)
+        writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         said = await reader.readexactly(length)
@@ -93,9 +98,11 @@ class Callers:
 
 
 @contextmanager
-def calling(port: int, expected: Mapping[str, float], *, kept: int = 6, fresh: int = 2) -> Iterator[Callers]:
+def calling(
+    port: int, expected: Mapping[str, float], *, kept: int = 6, fresh: int = 2, path: str = "/predict"
+) -> Iterator[Callers]:
     """Callers that ask for as long as the block runs, in a thread of their own."""
-    callers = Callers(port, expected)
+    callers = Callers(port, expected, path)
     thread = threading.Thread(target=lambda: uvloop.run(callers.ask(kept=kept, fresh=fresh)))
     thread.start()
     try:

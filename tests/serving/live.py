@@ -99,9 +99,10 @@ def serving(
     options: tuple[str, ...] = (),
     verify: ssl.SSLContext | bool = True,
     command: str = "serve",
+    program: tuple[str, ...] = ("-m", "mainstay"),
 ) -> Iterator[Server]:
     """A server of some models, in a fresh project; `verify` is what certificates are held against, `command` is "up"
-    where a controller is to run beside."""
+    where a controller is to run beside, `program` what Python runs."""
     state = folder / ".mainstay"
     with Registry.open(state) as registry:
         for name, draft in models:
@@ -110,7 +111,7 @@ def serving(
     log = folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mainstay", command, "--port", "0", *options],
+            [sys.executable, *program, command, "--port", "0", *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -125,5 +125,6 @@ def rolling_out(server: Server, model: str, number: int, plan: Plan | None = Non
             steering.end()
             now = registry.rollout(model)
             if now is not None:
-                change = Change(state="rolled_back", step=now.step, mode="off", share=0)
+                ended = "completed" if now.candidate.deployed else "rolled_back"
+                change = Change(state=ended, step=now.step, mode="off", share=0)
                 registry.move_rollout(now, change, actor="test", why="the test ends", evidence={})

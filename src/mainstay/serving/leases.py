@@ -23,9 +23,9 @@ LEASE = 30.0
 class Leases:
     """The agent's side."""
 
-    def __init__(self, run: Path, *, seconds: float = LEASE) -> None:
-        """`seconds` is how long a lease lasts."""
-        self._seconds, self._numbers = seconds, _opened(run)
+    def __init__(self, run: Path, *, seconds: float | None = None) -> None:
+        """`seconds` is how long a lease lasts, if not `LEASE`."""
+        self._seconds, self._numbers = LEASE if seconds is None else seconds, _opened(run)
         self._slots: dict[str, int] = {}
         self._beats: dict[str, int] = {}
 
