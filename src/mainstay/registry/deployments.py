@@ -150,8 +150,9 @@ def deploy_beside(
     compare(version.model, found, expecting)
     if found.version.id == version.id:
         raise TakesTraffic(version.ref)
-    if found.candidate is not None and version.candidate:
-        raise InRollout(version.ref, found.candidate.rollout)
+    running = rollouts.active(connection, version.model) if version.candidate else None
+    if running is not None:
+        raise InRollout(version.ref, running.id)
     if not version.beside:
         reached = next_generation(connection)
         beside.put(connection, version, generation=reached, override=overridden, actor=actor, reason=reason, at=at)

@@ -153,7 +153,7 @@ def move(
         actor=actor,
         why=why,
         at=at,
-        given=evidence,
+        given=evidence if fence is None else {**evidence, "fence": fence},
     )
     if switches:
         deployments.switch(
