@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.cli.app import run
-from mainstay.operations.history import Move, NothingBefore, Step, history, rollback, step_back
+from mainstay.operations.history import Move, NothingBefore, Step, history, moves_of, rollback, step_back
 from mainstay.registry.errors import AliasNotFound, DeploymentMoved, ModelNotFound
+from mainstay.registry.evidence import Arm, Evidence, Seen
+from mainstay.registry.plans import Plan
 from mainstay.registry.store import Registry, utc_now
 from mainstay.testing.drafts import draft
+from mainstay.testing.rollouts import BACK, FIRST
+from mainstay.testing.rollouts import moved as rolled
 
 
 @pytest.fixture
@@ -163,3 +167,39 @@ def test_a_deployment_that_did_not_come_up_is_not_gone_back_to() -> None:
     assert step_back(moved([None, 1, 2, 1])) == Step(now="m:1", previous=None)
     assert step_back(moved([None, 1, 2, 3, 2])) == Step(now="m:2", previous="m:1")
     assert step_back(moved([None, 1, None])) == Step(now=None, previous=None)
+
+
+def test_history_tells_of_rollouts_with_what_was_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed(folder, 1)
+    with Registry.open(folder / ".mainstay") as registry:
+        one, two = registry.version("credit:1"), registry.version("credit:2")
+        plan = Plan(strategy="canary", steps=(100, 10_000))
+        rollout = registry.start_rollout(two, plan, expecting=one, actor="ann", reason="better")
+        rollout = rolled(registry, rollout, FIRST, "it is valid")
+        arms = {"candidate": Arm(requests=1_200, errors=40, labelled=9, wrong=5), "stable": Arm(requests=99_000)}
+        seen = Seen(step=0, **arms, compared=10, changed=2)
+        registry.report("a", Evidence(rollout=rollout.id, steps=(seen,), deaths=1))
+        rolled(registry, rollout, BACK, "too many errors")
+    backwards, forwards, started, first = history(folder, "credit").moves
+    assert first.rollout is None
+    assert backwards.rollout is not None and forwards.rollout is not None and started.rollout is not None
+    assert {move.before for move in (backwards, forwards, started)} == {"credit:1"}
+    assert started.rollout.what == "canary: started, steps 1, 100 %"
+    assert (forwards.rollout.what, forwards.rollout.seen) == ("canary: progressing, 1 % of the requests", "")
+    assert (backwards.rollout.what, backwards.reason) == ("canary: rolling back", "too many errors")
+    assert backwards.rollout.seen == (
+        "candidate 1,200 requests, 40 errors, 5 of 9 wrong; stable 99,000 requests; "
+        "2 of 10 answered otherwise; its host died once"
+    )
+    assert len(history(folder, "credit", alias="champion", limit=2).moves) == 2
+    assert rollback_steps(folder) == Step(now="credit:1", previous=None)  # a candidate was never the champion
+    monkeypatch.chdir(folder)
+    assert run(["history", "credit"]) == 0
+    assert "40 errors" in " ".join(capsys.readouterr().out.split())
+
+
+def rollback_steps(folder: Path) -> Step:
+    with Registry.open(folder / ".mainstay") as registry:
+        return step_back(list(reversed(moves_of(registry, "credit", limit=100))))

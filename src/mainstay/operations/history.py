@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
+from mainstay.operations import rollout_history
 from mainstay.operations.deploying import Deployed, check_expected, ready_here, switch
 from mainstay.operations.expecting import expected
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.registries import opened
+from mainstay.operations.rollout_history import RolloutMove
 from mainstay.operations.rollouts import Moved, roll_back
 from mainstay.operations.telling import subscribe
 from mainstay.registry import events
@@ -47,10 +49,13 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the version was deployed although it had failed a gate."""
     event: int = 0
     """The id of the event that tells of it."""
+    rollout: RolloutMove | None = None
+    """Where it is a move of a rollout from `before`, the stable version, to `after`; no name means another version by
+    that, unless a move of "champion" says so."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The moves of a model's names, the newest first."""
+    """The moves of a model's names and rollouts, the newest first."""
 
     model: str
     moves: list[Move]
@@ -86,8 +91,8 @@ class Step:
 def history(
     folder: Path, model: str, *, alias: str | None = None, limit: int = 50, before: int | None = None
 ) -> History:
-    """The last moves of a model's aliases and deployment, the newest first; of one alias, where it is named, and before
-    an event, where its id is given.
+    """The last moves of a model's aliases, deployment and rollouts, the newest first; of one alias, where it is named
+    (rollouts go with "champion"), and before an event, where its id is given.
 
     Raises:
         NoRegistry, ModelNotFound, BadName; AliasNotFound: there is none of this name, and never was.
@@ -95,7 +100,7 @@ def history(
     if alias is not None:
         alias_name(alias)
     with opened(folder, create=False) as registry:
-        moves = _moves(registry, model, before)
+        moves = _all(registry, model, before)
         chosen = list(islice((move for move in moves if alias in (None, move.name)), limit + 1))
         if not chosen and before is None and alias not in (None, CHAMPION):
             raise AliasNotFound(model, str(alias), [found.name for found in registry.aliases(model)])
@@ -171,14 +176,29 @@ def moves_of(registry: Registry, model: str, *, limit: int) -> list[Move]:
     return list(moves_told(registry.latest_events(model, limit=limit, kinds=KINDS)))
 
 
-def _moves(registry: Registry, model: str, before: int | None) -> Iterator[Move]:
-    """All moves of a model's names, the newest first, read as they are asked for. Raises ModelNotFound."""
+def _all(registry: Registry, model: str, before: int | None) -> Iterator[Move]:
+    """All moves of a model's names and rollouts, the newest first, read as they are asked for. Raises ModelNotFound."""
     known = registry.models()
     if model not in known:
         raise ModelNotFound(model, known)
-    while told := registry.latest_events(model, limit=AT_ONCE, kinds=KINDS, before=before):
-        yield from moves_told(told)
+    while told := registry.latest_events(model, limit=AT_ONCE, kinds=(*KINDS, *rollout_history.KINDS), before=before):
+        for event in told:
+            yield _of_rollout(event) if event.kind in rollout_history.KINDS else next(moves_told([event]))
         before = told[-1].id
+
+
+def _of_rollout(event: Event) -> Move:
+    return Move(
+        at=event.at,
+        actor=event.actor,
+        name=CHAMPION,
+        before=f"{event.model}:{event.evidence['stable']}",
+        after=f"{event.model}:{event.version}",
+        reason=event.reason,
+        override=bool(event.evidence.get("override", False)),
+        event=event.id,
+        rollout=rollout_history.told(event),
+    )
 
 
 def moves_told(told: Iterable[Event]) -> Iterator[Move]:

@@ -130,7 +130,7 @@ def tell(
     at: datetime,
     given: Mapping[str, Any] | None = None,
 ) -> None:
-    """Tells of a move, with what was given as its evidence and, where it leads to an end, what servers saw."""
+    """Tells of a move, with what was given as its evidence, and what servers had seen by then."""
     told: dict[str, Any] = {
         **(given or {}),
         "rollout": before.id,
@@ -144,7 +144,7 @@ def tell(
         "revision": before.revision + 1,
         "generation": generation,
     }
-    if change.state in (*FINAL, "rolling_back", "promoting"):
+    if kind != events.ROLLOUT_APPROVED:
         told["seen"] = reports.summary(reports.total(connection, before.id))
     events.write(
         connection,

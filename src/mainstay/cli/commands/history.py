@@ -14,6 +14,8 @@ from mainstay.cli.output import Json, show, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mainstay.operations.history import Move
+
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name, such as credit.")]
 
 
@@ -30,7 +32,8 @@ def history(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List where the aliases and the deployment of MODEL pointed: since when, by whom, from where, and why.
+    """List where the aliases and the deployment of MODEL pointed: since when, by whom, from where, and why; and its
+    rollouts, move by move, with what servers had seen by then.
 
     Example: mainstay history credit
     """
@@ -41,21 +44,26 @@ def history(
         (
             f"{move.at:%Y-%m-%d %H:%M:%S} UTC",
             move.actor,
-            f"{model}@{move.name}",
+            f"{model}@{move.name}" if move.rollout is None else move.rollout.what,
             move.before or "nothing",
             move.after or "nothing",
-            f"{move.reason} (override)".strip() if move.override else move.reason,
+            _why(move),
         )
         for move in found.moves
     ]
 
     def human(out: Console) -> None:
-        table(out, ("when", "who", "name", "from", "to", "why"), rows)
+        table(out, ("when", "who", "what", "from", "to", "why"), rows)
         if found.next is not None:
             only = "" if alias is None else f" --alias {alias}"
             typer.echo(f"Older: mainstay history {model}{only} --limit {limit} --before {found.next}", err=True)
 
     show(found, as_json=as_json, human=human)
+
+
+def _why(move: Move) -> str:
+    why = f"{move.reason} (override)".strip() if move.override else move.reason
+    return why if move.rollout is None or not move.rollout.seen else f"{why} ({move.rollout.seen})".strip()
 
 
 @app.command("rollback")
