@@ -17,20 +17,23 @@ from mainstay.models.golden import Golden
 from mainstay.models.package import GOLDEN, Draft
 from mainstay.operations.deploying import Deployed
 from mainstay.operations.history import rollback
-from mainstay.operations.planning import Wishes, plan_of
+from mainstay.operations.keys import create
+from mainstay.operations.planning import Wishes
 from mainstay.operations.registries import opened
-from mainstay.operations.rollouts import NothingToStartFrom, Started, deploy_as_planned, pause, promote, resume
+from mainstay.operations.remote import BadKeyFile
+from mainstay.operations.rollouts import NothingToStartFrom, Started, approve, deploy_as_planned, pause, promote, resume
 from mainstay.operations.standing import status
 from mainstay.operations.training import train
 from mainstay.operations.validating import NotValid
-from mainstay.project_rollout import RolloutTable
-from mainstay.registry.errors import NoRollout, NotDeployed
+from mainstay.registry.errors import NoRollout, NotAnApprover, NotDeployed
 from mainstay.registry.evidence import Arm, Evidence, Seen
+from mainstay.registry.plans import WHOLE, Plan
 from mainstay.registry.records import Rollout
 from mainstay.rollout.decide import moved
 from mainstay.rollout.errors import IllegalMove, NotToBePromoted
 
 CANARY = Wishes(strategy="canary", steps="5,100", hold="0s")
+PLAN = Plan(strategy="canary", steps=(500, WHOLE), hold=0.0)
 
 
 def started(folder: Path, wishes: Wishes = CANARY, ref: str = "loans:2") -> Started:
@@ -39,10 +42,8 @@ def started(folder: Path, wishes: Wishes = CANARY, ref: str = "loans:2") -> Star
     return done
 
 
-def begun(folder: Path) -> Rollout:
+def begun(folder: Path, plan: Plan = PLAN) -> Rollout:
     """A rollout of loans:2, of which it is known that it can serve."""
-    plan = plan_of(RolloutTable(), CANARY, ())
-    assert plan is not None
     with opened(folder) as registry:
         one, two = registry.version("loans:1"), registry.version("loans:2")
         return registry.start_rollout(two, plan, expecting=one, actor="test")
@@ -130,6 +131,19 @@ def test_a_person_promotes_what_is_valid(in_project: Path) -> None:
     back = rollback(in_project, "loans")
     assert back.version == "loans:1"
     assert status(in_project, "loans").models[0].version == "loans:1"
+
+
+def test_a_person_approves_by_his_key_and_nobody_by_another(in_project: Path, tmp_path: Path) -> None:
+    begun(in_project, msgspec.structs.replace(PLAN, approvers=("alice",)))
+    alice, bob = tmp_path / "alice.key", tmp_path / "bob.key"
+    create(in_project, "alice", output=alice)
+    create(in_project, "bob", output=bob)
+    with pytest.raises(NotAnApprover, match="'bob' may not approve of the rollout of loans:2: ask alice"):
+        approve(in_project, "loans", key_file=bob)
+    assert approve(in_project, "loans", key_file=alice).approvals == ["alice"]
+    alice.chmod(0o644)
+    with pytest.raises(BadKeyFile, match="Others can read the key"):
+        approve(in_project, "loans", key_file=alice)
 
 
 def test_the_first_version_has_none_to_start_from(tmp_path: Path) -> None:

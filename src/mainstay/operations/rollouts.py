@@ -1,4 +1,4 @@
-"""What a person asks of rollouts: start one, promote, pause, resume, roll back."""
+"""What a person asks of rollouts: start one, approve, promote, pause, resume, roll back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.planning import Wishes, plan_of
 from mainstay.operations.registries import opened
+from mainstay.operations.remote import read_key
 from mainstay.operations.standing import leader
 from mainstay.operations.telling import subscribe
 from mainstay.operations.validating import Validated, validated
@@ -68,6 +69,17 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """Percent."""
     urls: list[str]
     """Running servers, where they had to follow: all have."""
+
+
+class Approved(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mainstay approve` answers."""
+
+    model: str
+    version: str
+    """The candidate."""
+    rollout: str
+    approvals: list[str]
+    """Names of the keys that approved."""
 
 
 class NothingToStartFrom(MainstayError):
@@ -200,6 +212,24 @@ def resume(folder: Path, model: str, *, reason: str = "") -> Moved:
         subscribe(folder, registry)
         rollout = _running(registry, model)
         return _carried_out(registry, rollout, persons.resume(rollout, reason or f"resumed by {actor()}"))
+
+
+def approve(folder: Path, model: str, *, key_file: Path) -> Approved:
+    """Approves of a model's rollout in the name of an API key, whose text is in a file that its owner alone can read.
+
+    Raises:
+        NoRollout; NotAnApprover: the key is not in force, or not of one who may approve. BadKeyFile.
+    """
+    text = read_key(key_file)
+    with opened(folder, create=False) as registry:
+        subscribe(folder, registry)
+        rollout = registry.approve(_running(registry, model), text)
+    return Approved(
+        model=model,
+        version=rollout.candidate.ref,
+        rollout=rollout.id,
+        approvals=[approval.name for approval in rollout.approvals],
+    )
 
 
 def roll_back(registry: Registry, rollout: Rollout, *, reason: str, timeout: float) -> Moved:

@@ -86,6 +86,26 @@ def resume(model: Model, *, reason: Reason = "", as_json: Json = False) -> None:
     _say(done, f"The rollout of {done.version} goes on, at {done.share:g} %.", as_json=as_json)
 
 
+@app.command("approve")
+def approve(
+    model: Model,
+    *,
+    key_file: Annotated[
+        Path, typer.Option("--key-file", help="File of an API key (mode 0600) whose name may approve of rollouts.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Approve of the rollout of MODEL, in the name of an API key that [rollout] require_approval names.
+
+    Example: mainstay approve credit --key-file alice.key
+    """
+    from mainstay.operations.rollouts import approve as run  # noqa: PLC0415
+
+    done = run(Path.cwd(), model, key_file=key_file)
+    said = f"The rollout of {done.version} is approved by {', '.join(done.approvals)}."
+    show(done, as_json=as_json, human=lambda out: typer.echo(said))
+
+
 def _say(done: Moved, sentence: str, *, as_json: bool) -> None:
     def human(out: object) -> None:
         typer.echo(sentence)
