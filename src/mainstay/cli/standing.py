@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
 import typer
 
 from mainstay.cli.output import console, number, show, table
@@ -102,9 +101,8 @@ def _told(out: Console, read: Callable[[], Status], rollout: str | None, *, as_j
             if as_json:
                 show(status, as_json=True, human=lambda _: None)
             else:
-                for line in sentences(status):
-                    if line:
-                        typer.echo(line)
+                for line in _briefly(status):
+                    typer.echo(line)
             before = now
         if (ended := _ended(status, rollout)) is not None:
             return ended
@@ -112,7 +110,7 @@ def _told(out: Console, read: Callable[[], Status], rollout: str | None, *, as_j
 
 
 def _changes(status: Status) -> object:
-    """What is worth a line: not the seconds that go by."""
+    """What is worth a line: not the seconds and the counts that go by."""
     seen = [
         (
             model.model,
@@ -122,7 +120,24 @@ def _changes(status: Status) -> object:
         )
         for model in status.models
     ]
-    return msgspec.json.encode([seen, status.leader, [(server.url, server.errors) for server in status.servers]])
+    return seen, status.leader, [(server.url, server.errors) for server in status.servers]
+
+
+def _briefly(status: Status) -> Iterator[str]:
+    """A line a model, and what is wrong."""
+    for model in status.models:
+        rollout = model.rollout
+        if rollout is None:
+            yield f"{model.version} takes the traffic."
+        elif rollout.ended_at is not None:
+            yield from _of_ended(rollout)
+        else:
+            evidence = f"; evidence {rollout.result}: {rollout.words}" if rollout.result else ""
+            yield f"{rollout.candidate} {_named(rollout.state)}{_where(rollout)}: {rollout.why}{evidence}"
+            if status.leader is None:
+                yield "Nobody moves rollouts: run mainstay up."
+    for server in status.servers:
+        yield from (f"{server.url}: {name}: {why}" for name, why in server.errors.items())
 
 
 def _ended(status: Status, rollout: str | None) -> RolloutNow | None:
@@ -161,7 +176,7 @@ def _of_model(model: ModelNow) -> Iterator[str]:
 
 
 def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
-    yield f"Rollout of {rollout.candidate} ({rollout.strategy}): {rollout.state.replace('_', ' ')}{_where(rollout)}."
+    yield f"Rollout of {rollout.candidate} ({rollout.strategy}): {_named(rollout.state)}{_where(rollout)}."
     if len(rollout.steps) > 1:
         steps = (f"[{step:g}]" if at == rollout.step else f"{step:g}" for at, step in enumerate(rollout.steps, 1))
         yield f"  Steps (percent): {' '.join(steps)}"
@@ -196,9 +211,13 @@ def _where(rollout: RolloutNow) -> str:
 
 def _of_ended(rollout: RolloutNow) -> Iterator[str]:
     yield (
-        f"The last rollout, of {rollout.candidate} ({rollout.strategy}), was {rollout.state.replace('_', ' ')} at "
+        f"The last rollout, of {rollout.candidate} ({rollout.strategy}), was {_named(rollout.state)} at "
         f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC: {rollout.why}"
     )
+
+
+def _named(state: str) -> str:
+    return state.replace("_", " ")
 
 
 def clock(seconds: float) -> str:

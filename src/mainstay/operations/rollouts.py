@@ -28,6 +28,7 @@ from mainstay.registry.store import Registry
 from mainstay.rollout import persons
 from mainstay.rollout.decide import Decision, World, moved
 from mainstay.rollout.windows import frozen
+from mainstay.targets.local import Local
 
 TRIES = 10
 """How often a way back is tried again that a controller's move came before."""
@@ -278,15 +279,13 @@ def _running(registry: Registry, model: str) -> Rollout:
 
 def _world(registry: Registry, rollout: Rollout) -> World:
     """How things stand around a rollout, for a person who asks once."""
-    generation, members = registry.generation(), registry.members()
-    deployment = registry.deployment(rollout.model)
-    called = rollout.model if rollout.state in ("promoting", "watching") else rollout.candidate.ref
+    standing, deployment = Local(registry).standing(rollout), registry.deployment(rollout.model)
     return World(
         elapsed=0.0,
         frozen=frozen(rollout.plan.freeze, datetime.now(UTC)),
-        acknowledged=bool(members) and all(member.generation >= generation for member in members),
-        servers=len(members),
-        errors={member.url: member.errors[called] for member in members if called in member.errors},
+        acknowledged=standing.acknowledged,
+        servers=standing.servers,
+        errors=standing.errors,
         stable_is=None if deployment is None else deployment.version,
         evidence=registry.evidence(rollout.id),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.operations.process_names import ProcessName, ended
 from mainstay.operations.registries import opened
 from mainstay.registry.errors import ModelNotFound
 from mainstay.registry.evidence import Evidence, Seen
@@ -121,8 +122,14 @@ def status_of(registry: Registry, model: str | None = None) -> Status:
 
 
 def leader(holder: str) -> str | None:
-    """Who has the lead, in words; None: it was given back."""
-    return holder or None
+    """Who has the lead, in words; None: it was given back, or its process is known to have ended."""
+    if not holder or ended(holder):
+        return None
+    try:
+        named = msgspec.json.decode(holder, type=ProcessName)
+    except msgspec.DecodeError:
+        return holder
+    return f"process {named.pid} on {named.host}"
 
 
 def _model(registry: Registry, deployment: Deployment) -> ModelNow:

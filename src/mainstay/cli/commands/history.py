@@ -105,6 +105,6 @@ def rollback(
             urls = ", ".join(done.deployed.urls)
             typer.echo(f"Acknowledged by {done.deployed.servers} running server(s): {urls}")
         else:
-            typer.echo("No server is running. Next: mainstay serve")
+            typer.echo("No server is running. Next: mainstay up")
 
     show(done, as_json=as_json, human=human)

@@ -118,7 +118,7 @@ def deploy(
             typer.echo(f"The rollout of {done.ended} is ended by this.")
         where = f" in place of {done.before}" if done.before else f" beside {done.beside}" if done.beside else ""
         typer.echo(f"{done.version} is deployed{where}.")
-        _say_servers(done.urls, next_command="mainstay serve")
+        _say_servers(done.urls, next_command="mainstay up")
 
     show(done, as_json=as_json, human=human)
 
