@@ -286,7 +286,12 @@ _serving(
 
 
 @app.command("controller")
-def controller() -> None:
+def controller(
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the log as JSON lines, and errors as one object, also to a terminal.")
+    ] = False,
+) -> None:
     """Move rollouts on, hold them and roll them back, without serving, until Ctrl-C or SIGTERM.
 
     mainstay up runs a controller beside its server; this is for a registry whose servers run elsewhere.
@@ -295,4 +300,4 @@ def controller() -> None:
     """
     from mainstay.operations.controlling import control  # noqa: PLC0415
 
-    control(Path.cwd())
+    control(Path.cwd(), human=False if as_json else None)
