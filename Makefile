@@ -1,5 +1,5 @@
 # make setup   makes .venv with the locked dependencies (every target below does it by itself)
-# make demo    from a data file to a served model; ONCE=1 stops after the answers
+# make demo    from a data file to a served model and rollouts; ONCE=1 stops after them
 # make test    the whole suite, files in two processes; ARGS="-k form" passes words to pytest, JOBS=0 keeps to one
 # make thorough  what takes long of it: real data sets, and properties with ten times the examples; minutes
 # make test-formats  the tests with Keras, PyTorch, CatBoost, MLflow and Triton's client, in an environment of their own (3 GB)

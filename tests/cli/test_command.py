@@ -251,9 +251,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
 @pytest.mark.long
 def test_the_demo_does_the_main_job(tmp_path: Path, start: Start) -> None:
     demo = start(tmp_path, "demo", "--once", "--budget", "1")
-    out, err = demo.communicate(timeout=120)
+    out, err = demo.communicate(timeout=240)
     assert demo.returncode == 0, err
     assert "Trained: tumour:1" in out
+    assert "Rolled back by itself: changed: " in out
+    assert "tumour:3 answers now." in out
     assert out.count("malignant") + out.count("benign") >= 10  # five rows, with the truth beside each answer
     for place in ("report", "/docs", "/metrics"):
         assert place in out

@@ -60,7 +60,7 @@ class Running:
 
 @contextmanager
 def background(
-    folder: Path, *, host: str = "127.0.0.1", port: int = 0, trusted: Sequence[str] = ()
+    folder: Path, *, host: str = "127.0.0.1", port: int = 0, trusted: Sequence[str] = (), rollouts: bool = False
 ) -> Iterator[Running]:
     """Runs `mainstay serve` beside this process; on leaving, it drains and ends. Its log goes into a file.
 
@@ -69,6 +69,7 @@ def background(
     Args:
         folder: of the project, where something is deployed.
         port: 0 takes a free one.
+        rollouts: run `mainstay up` in its place, which moves them.
         trusted: types that native models may hold, in place of what the folder says.
 
     Raises:
@@ -77,7 +78,17 @@ def background(
     state = state_of(folder)
     state.mkdir(parents=True, exist_ok=True)
     log = state / LOG
-    command = [sys.executable, "-m", "mainstay", "serve", "--host", host, "--port", str(port), "--with-parent"]
+    command = [
+        sys.executable,
+        "-m",
+        "mainstay",
+        "up" if rollouts else "serve",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--with-parent",
+    ]
     if trusted:
         (state / TRUSTED).write_text("\n".join(trusted), encoding="utf-8")
         command += ["--trust", str((state / TRUSTED).absolute())]

@@ -1,4 +1,4 @@
-"""`mainstay demo`: the main job on real data, from a CSV file to answers over HTTP."""
+"""`mainstay demo`: the main job on real data, from a CSV file to answers over HTTP, and to versions rolled out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from mainstay.errors import CheckFailed
 from mainstay.models.golden import TOLERANCE
 from mainstay.operations.background import Running, background
+from mainstay.operations.demo_rollouts import roll_out
 from mainstay.operations.deploying import deploy
 from mainstay.operations.home import state_of
 from mainstay.operations.initialising import initialise
@@ -44,6 +45,10 @@ class Demonstrated(msgspec.Struct, frozen=True, kw_only=True):
     asked: int
     """Rows whose served answers were those of the native model."""
     report: str
+    rolled_back: str
+    """The version with shuffled labels, which was rolled out, caught, and rolled back by itself."""
+    rolled_out: str
+    """The sound one that was rolled out after it, and answers."""
 
 
 class WrongAnswer(CheckFailed):
@@ -61,6 +66,7 @@ def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) 
 
     Raises:
         WrongAnswer: the served model did not answer as the native one.
+        RolloutWentWrong: a broken version was not rolled back, or a sound one was.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
@@ -80,19 +86,27 @@ def demo(folder: Path, *, port: int, budget: float, once: bool, watch: Watcher) 
     _tell(trained, watch)
     deploy(folder, trained.version, reason="mainstay demo")
     watch.note(f"4. Deployed: {trained.version}.")
-    with background(folder, port=port if port_is_free("127.0.0.1", port) else 0) as server:
+    with background(folder, port=port if port_is_free("127.0.0.1", port) else 0, rollouts=True) as server:
         _ask(server, prepared, made, watch)
-        watch.note("6. Look at:")
+        broken, sound = roll_out(prepared, trained, server, watch)
+        watch.note("8. Look at:")
         watch.note(f"   the report       {trained.report}")
         watch.note(f"   a page to try it {server.url}/")
         watch.note(f"   the API          {server.url}/docs  (and /openapi.json)")
         watch.note(f"   its metrics      {server.url}/metrics")
+        watch.note(f"   what happened    cd {folder} && mainstay events {trained.version.partition(':')[0]}")
         if not once:
             watch.note("Serving until Ctrl-C.")
             until_interrupted(server.lives)
             server.check()
         return Demonstrated(
-            folder=str(folder), version=trained.version, url=server.url, asked=ASKED, report=trained.report
+            folder=str(folder),
+            version=trained.version,
+            url=server.url,
+            asked=ASKED,
+            report=trained.report,
+            rolled_back=broken,
+            rolled_out=sound,
         )
 
 

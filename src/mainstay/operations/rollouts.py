@@ -98,12 +98,14 @@ def deploy_as_planned(
     expecting: str | None = None,
     timeout: float = 60.0,
     told: Callable[[str], None] = lambda sentence: None,
+    said: RolloutTable | None = None,
 ) -> Deployed | Started:
     """Deploys a version as the project's [rollout] and the words of the command have it: at once, or by a rollout,
     which a controller (`mainstay up`) then moves on.
 
     Args:
         told: hears what is going on.
+        said: stands in for the project's [rollout].
 
     Raises:
         BadPlan, ProjectError: what was asked cannot be meant.
@@ -111,7 +113,8 @@ def deploy_as_planned(
         NotDeployed: a strategy was asked for, and no version of the model takes the traffic.
         TakesTraffic: the version does already. And as `deploying.deploy`.
     """
-    said = load(folder).rollout if (folder / FILE).exists() else RolloutTable()
+    if said is None:
+        said = load(folder).rollout if (folder / FILE).exists() else RolloutTable()
     with opened(folder, create=False) as registry:
         version = registry.version(ref)
         found = registry.deployment(version.model)

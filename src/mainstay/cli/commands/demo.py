@@ -21,7 +21,9 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the requests in place of serving on.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The main job on real data: train, evaluate, register, deploy, serve, and ask the served model.
+    """The main job on real data: train, evaluate, register, deploy, serve, and ask the served model; then roll out.
+
+    A version that was trained on shuffled labels is rolled out, caught, and rolled back by itself; a sound one follows.
 
     Example: mainstay demo --once
     """
