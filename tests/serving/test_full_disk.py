@@ -44,7 +44,9 @@ def test_a_table_and_its_acknowledgement_are_written_as_soon_as_they_can_be(tmp_
         version = registry.add("loan", loan(), passed=True, actor="test", summary={})
         registry.deploy(version, expecting=None, actor="test")
         nothing = Allowed(environments=tmp_path)
-        agent = Agent(registry, run, tmp_path / "cache", url="", allowed=lambda: nothing, human=False, log=said)
+        agent = Agent(
+            registry, run, tmp_path / "cache", url="", allowed=lambda: nothing, human=False, timeout=9, log=said
+        )
         (run / routing.TABLE).mkdir()  # as little to be written as on a full disk
         agent.step()
         agent.step()

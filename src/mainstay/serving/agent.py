@@ -30,6 +30,7 @@ from mainstay.serving.admission import Admission, Signers
 from mainstay.serving.candidates import Candidates
 from mainstay.serving.control import Control
 from mainstay.serving.hosts import Hosts
+from mainstay.serving.kinds import work_out_kinds
 from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import Manage
@@ -89,6 +90,7 @@ class Agent:
         seconds a request may take; `signers` gives the public
         keys of which one must have signed a version, whenever it is asked (none: nobody need have); `manage` brings
         about what callers ask to have changed, in threads of its own."""
+        work_out_kinds()
         self.admission = Admission(signers)
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)

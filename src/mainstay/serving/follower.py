@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mainstay.errors import MainstayError
+from mainstay.serving.kinds import work_out_kinds
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.memory import give_back
 from mainstay.serving.models import Loaded, Queues, load
@@ -39,6 +40,7 @@ class Follower:
 
     def __init__(self, run: Path, *, worker: int, log: Log, queues: Queues | None = None, workers: int = 1) -> None:
         """`worker` counts from 0, of `workers`; `queues` are those in front of the models."""
+        work_out_kinds()
         self.run, self.worker, self.workers, self.log = run, worker, workers, log
         self._queues = queues
         self.serving: Mapping[str, Loaded] = {}
