@@ -47,7 +47,9 @@ class Proto:
 def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
     said = Said()
     loaded = {name: SimpleNamespace(model=name, version=f"{name}:1") for name in ("broken", "whole")}
-    follower = SimpleNamespace(serving=loaded, beside={}, edition=1, routes={}, names=frozenset(loaded), pool=None)
+    follower = SimpleNamespace(
+        serving=loaded, beside={}, tried={}, edition=1, routes={}, names=frozenset(loaded), pool=None
+    )
     app = App(
         follower,
         metrics.Slots(tmp_path / "0.slots"),
