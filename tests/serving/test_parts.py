@@ -54,6 +54,24 @@ def test_a_reply_names_labels_and_has_the_shape_of_the_question():
     assert msgspec.json.decode(replies.write(one, single=True, identity="i"))["prediction"] == "good"
 
 
+@pytest.mark.parametrize("label", ['say "no"', "back\\slash", "line\nbreak", "", "é", "c1", "prediction"])
+def test_a_label_of_any_text_names_its_probability(label):
+    replies = Replies(msgspec.structs.replace(LOAN, labels=(label, "other")), "loan:3")
+    answers = Answers(labels=np.array([0]), probabilities=np.array([[0.75, 0.25]]))
+    said = msgspec.json.decode(replies.write(answers, single=True, identity="i"))
+    assert said == {
+        "prediction": label,
+        "probabilities": {label: 0.75, "other": 0.25},
+        "model": "loan:3",
+        "id": "i",
+    }
+    assert list(said) == ["prediction", "probabilities", "model", "id"]
+    values = Replies(msgspec.structs.replace(LOAN, task="regression", labels=()), "loan:3")
+    assert values.write(Answers(np.array([1.5])), single=True, identity="i") == (
+        b'{"prediction":1.5,"model":"loan:3","id":"i"}'
+    )
+
+
 @pytest.mark.parametrize(("labels", "keys"), [((False, True), {"false", "true"}), ((0, 1), {"0", "1"})])
 def test_labels_that_are_no_text_keep_their_type(labels, keys):
     signature = Signature(inputs=LOAN.inputs, task="binary", labels=labels)

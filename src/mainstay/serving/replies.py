@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -20,6 +22,15 @@ def label_key(label: Label) -> str:
     return str(label)
 
 
+class _Reply(msgspec.Struct):
+    """A body, in the order in which it is written; of what is unset, nothing is."""
+
+    prediction: Any
+    probabilities: Any
+    model: str
+    id: str
+
+
 class Replies:
     """Writes the answers of one version.
 
@@ -30,20 +41,17 @@ class Replies:
 
     def __init__(self, signature: Signature, version: str) -> None:
         self._labels = signature.labels
-        self._keys = tuple(label_key(label) for label in signature.labels)
+        self._shares = _named([label_key(label) for label in signature.labels])
         self._version = version
 
     def write(self, answers: Answers, single: bool, identity: str) -> bytes:
         """The body of an answer; `single` is for exactly one row."""
         predictions = self._predictions(answers)
-        reply: dict[str, Any] = {"prediction": predictions[0] if single else predictions}
+        shares: Any = msgspec.UNSET
         if answers.probabilities is not None:
-            keys = self._keys
-            shares = [dict(zip(keys, row, strict=True)) for row in answers.probabilities.tolist()]
-            reply["probabilities"] = shares[0] if single else shares
-        reply["model"] = self._version
-        reply["id"] = identity
-        return _encode(reply)
+            rows = list(starmap(self._shares, answers.probabilities.tolist()))
+            shares = rows[0] if single else rows
+        return _encode(_Reply(predictions[0] if single else predictions, shares, self._version, identity))
 
     def _predictions(self, answers: Answers) -> list[Any]:
         if answers.outputs is not None:
@@ -52,3 +60,16 @@ class Replies:
             return [] if answers.values is None else answers.values.tolist()
         labels = self._labels
         return [labels[index] for index in answers.labels.tolist()]
+
+
+def _named(keys: Sequence[str]) -> Callable[..., Any]:
+    """What gives the numbers of a row their names: a type that has them ready for JSON, twice as fast as a dict; and
+    a dict where a name needs escapes."""
+    fields = [f"c{index}" for index in range(len(keys))]
+    try:
+        made: Callable[..., Any] = msgspec.defstruct(
+            "Shares", fields, rename=dict(zip(fields, keys, strict=True)), gc=False
+        )
+    except ValueError:
+        return lambda *shares: dict(zip(keys, shares, strict=True))
+    return made
