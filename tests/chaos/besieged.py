@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import psutil
 from live import answers, until
 from load import Load
 
-from mainstay.models.package import Draft
+from mainstay.models.package import Draft, Package
 from mainstay.registry.store import Registry
 
 WORKER, HOST, CONTROLLER = "mainstay.serving.worker", "mainstay.serving.host", "mainstay.operations.controlling"
@@ -45,7 +45,7 @@ class Besieged:
     folder: Path
     listener: socket.socket
     workers: int = 2
-    command: str = "serve"
+    command: str = "up"
     small: bool = False
     """Whether its state is on a small disk of its own."""
     process: subprocess.Popen[bytes] | None = None
@@ -121,6 +121,15 @@ class Besieged:
             load.excused |= {each.raddr.port for each in victim.net_connections("tcp") if each.raddr}
             victim.kill()
 
+    def kill_host(self, version: str) -> bool:
+        """kill -9 of the host process of a version; whether there was one."""
+        for host in self.children(HOST):
+            with suppress(psutil.NoSuchProcess):
+                if version in host.cmdline():
+                    host.kill()
+                    return True
+        return False
+
     def kill(self, module: str) -> int:
         """kill -9 of every process of a kind; how many there were."""
         victims = self.children(module)
@@ -181,6 +190,19 @@ class Besieged:
         finally:
             filler.unlink()
 
+    def damage(self, package: Package) -> Callable[[], None]:
+        """Changes a bit of a version's model where it lies; what makes it whole again."""
+        digest = package.manifest.files["model.onnx"].sha256
+        (blob,) = [path for path in (self.state / "blobs").rglob("*") if digest in str(path).replace("/", "")]
+        whole = blob.read_bytes()
+        blob.chmod(0o644)
+        blob.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+
+        def mend() -> None:
+            blob.write_bytes(whole)
+
+        return mend
+
     def end(self) -> None:
         """Ends every process of it, whatever became of them."""
         if self.process is not None:
@@ -204,7 +226,7 @@ def besieged(folder: Path, *models: tuple[str, Draft], workers: int = 2, disk: s
         disk: size of a file system of its own for its state, such as "64m"; None: the folder's.
     """
     state = folder / ".mainstay"
-    state.mkdir(parents=True)
+    state.mkdir(parents=True, exist_ok=True)
     if disk is not None:
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={disk}", "tmpfs", str(state)], capture_output=True, check=False

@@ -43,6 +43,8 @@ class Load:
     wrong: Counter[str] = field(default_factory=Counter)
     """Others, by version."""
     failed: list[Failure] = field(default_factory=list)
+    last: dict[str, float] = field(default_factory=dict)
+    """When each version answered last, by `time.monotonic`."""
     excused: set[int] = field(default_factory=set)
     """Ports of connections that a killed worker had."""
     _over: bool = False
@@ -65,6 +67,10 @@ class Load:
             f"connections, {wrong}; right: {dict(self.answered)}"
             + "".join(f"\n  {failure}" for failure in self.blamed[:20])
         )
+
+    def by(self, version: str) -> int:
+        """Answers of a version, right and wrong."""
+        return self.answered[version] + self.wrong[version]
 
     async def ask(self, *, kept: int, fresh: int, seed: int) -> None:
         """`kept` callers keep their connections; `fresh` make a new one for each request."""
@@ -109,6 +115,7 @@ class Load:
         answer = json.loads(said)
         right = abs(answer["prediction"] - x) <= 1e-6 * x
         (self.answered if right else self.wrong)[answer["model"]] += 1
+        self.last[answer["model"]] = time.monotonic()
         return b"connection: close" in head
 
 

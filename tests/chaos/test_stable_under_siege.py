@@ -94,17 +94,12 @@ def test_a_damaged_file_of_the_stable_version_costs_nobody_an_answer(tmp_path: P
     with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
         until(lambda: load.count > 100)
         with Registry.open(running.state) as registry:
-            package = registry.package(registry.version("one:1"))
-            digest = package.manifest.files["model.onnx"].sha256
-        (blob,) = [path for path in (running.state / "blobs").rglob("*") if digest in str(path).replace("/", "")]
-        whole = blob.read_bytes()
-        blob.chmod(0o644)
-        blob.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+            mend = running.damage(registry.package(registry.version("one:1")))
         running.kill_worker(load, 0)
         time.sleep(3.0)
         asked = load.count
         until(lambda: load.count > asked + 200)
-        blob.write_bytes(whole)
+        mend()
         running.ready()
         newest = deployed(running, stable(1))
         until(lambda: load.answered[newest] > 100)

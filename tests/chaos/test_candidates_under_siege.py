@@ -1,0 +1,189 @@
+"""Candidates that do something else to their callers than they did while they were tried: each is caught by its
+evidence and taken back by itself, and costs its callers nothing but what it answered wrongly itself.
+
+`make chaos` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bad_candidates import DOES, bad_candidates
+from besieged import CONTROLLER, Besieged, besieged
+from live import until
+from load import Load, loaded
+from test_stable_under_siege import SECONDS, SEED, stable
+
+from mainstay.models.package import Draft
+from mainstay.operations import rollouts
+from mainstay.registry.plans import WHOLE, Checks, Plan
+from mainstay.registry.records import Rollout
+from mainstay.registry.store import Registry
+from python_classes import wheels
+
+pytestmark = [
+    pytest.mark.skipif(not SECONDS, reason="make chaos runs it"),
+    pytest.mark.timeout(600),
+]
+ENDS_WITHIN = 120.0
+SHARE = 3000
+CANARY = Plan(strategy="canary", steps=(SHARE, WHOLE), hold=600.0, checks=Checks(least=50, changed=0.02))
+"""It stays at its first step until something is found."""
+CASES = [(does, after) for does in DOES for after in (1, 1000)]
+
+
+@pytest.fixture(scope="module")
+def drafts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[tuple[str, int], Draft]]]:
+    """The project's folder, and the bad candidates that its operator trusts."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("UV_FIND_LINKS", str(wheels(tmp_path_factory.mktemp("index"))))
+        patched.setenv("UV_NO_INDEX", "1")
+        project = tmp_path_factory.mktemp("candidates")
+        yield project, bad_candidates(project, CASES)
+
+
+@pytest.fixture(scope="module")
+def running(drafts: tuple[Path, dict[tuple[str, int], Draft]]) -> Iterator[Besieged]:
+    with besieged(drafts[0], ("one", stable())) as started:
+        yield started
+
+
+def begun(running: Besieged, draft: Draft, plan: Plan) -> Rollout:
+    with Registry.open(running.state) as registry:
+        candidate = registry.add("one", draft, passed=True, actor="test", summary={})
+        present = registry.deployment("one")
+        assert present is not None
+        return registry.start_rollout(candidate, plan, expecting=present.version, actor="test")
+
+
+def present(running: Besieged, rollout: Rollout) -> Rollout:
+    with Registry.open(running.state) as registry:
+        return next(each for each in registry.rollouts("one", limit=5) if each.id == rollout.id)
+
+
+def ended(running: Besieged, rollout: Rollout) -> Rollout:
+    return until(lambda: None if (now := present(running, rollout)).active else now, ENDS_WITHIN)
+
+
+def deployed(running: Besieged) -> str:
+    with Registry.open(running.state) as registry:
+        found = registry.deployment("one")
+        assert found is not None
+        return found.version.ref
+
+
+def only_by(load: Load, case: str, *, wrong: str | None = None) -> None:
+    """Nobody failed, and nothing but one version answered wrongly."""
+    told = f"{load.told(case)} (seed {SEED})"
+    print(f"\n{told}")
+    assert not load.blamed and set(load.wrong) <= {wrong}, told
+
+
+@pytest.mark.parametrize("does, after", CASES, ids=str)
+def test_a_bad_candidate_is_caught_and_costs_its_share_at_most(does, after, running, drafts):
+    with loaded(running.port, seed=SEED) as load:
+        until(lambda: load.count > 100)
+        before = load.sent
+        rollout = begun(running, drafts[1][does, after], CANARY)
+        over = ended(running, rollout)
+        sent = load.sent - before
+        asked = load.count
+        until(lambda: load.count > asked + 100)
+    case = f"a candidate that {does} after {after} requests: {over.why[:120]}"
+    only_by(load, case, wrong=over.candidate.ref if does == "answers wrongly" else None)
+    assert over.state == "rolled_back", over
+    assert deployed(running) == rollout.stable.ref
+    # Its share is exact in each worker; what is under way when it is looked at is the rest.
+    assert load.by(over.candidate.ref) <= sent * SHARE / WHOLE + 200
+    if after == 1000 and does != "answers slowly":
+        assert load.answered[over.candidate.ref] > 0, "it has to have been asked"
+
+
+def test_a_candidate_whose_host_is_killed_again_and_again_is_taken_back(running):
+    with loaded(running.port, seed=SEED) as load:
+        rollout = begun(running, stable(10), CANARY)
+        until(lambda: present(running, rollout).state == "progressing", ENDS_WITHIN)
+        killed = 0
+        while present(running, rollout).state == "progressing" and killed < 20:
+            killed += running.kill_host(rollout.candidate.ref)
+            time.sleep(0.2)
+        over = ended(running, rollout)
+    only_by(load, f"a candidate whose host is killed {killed} times: {over.why[:120]}")
+    assert over.state == "rolled_back" and killed > 0
+
+
+def test_a_candidate_with_a_damaged_file_gets_no_traffic(running):
+    with loaded(running.port, seed=SEED) as load, Registry.open(running.state) as registry:
+        draft = stable(11)
+        candidate = registry.add("one", draft, passed=True, actor="test", summary={})
+        running.damage(registry.package(candidate))
+        found = registry.deployment("one")
+        assert found is not None
+        over = ended(running, registry.start_rollout(candidate, CANARY, expecting=found.version, actor="test"))
+    only_by(load, f"a candidate with a damaged file: {over.why[:120]}")
+    assert over.state == "rolled_back" and not load.by(candidate.ref)
+
+
+def test_a_blue_green_switch_and_the_way_back_lose_nothing_and_take_less_than_a_second(running):
+    with loaded(running.port, seed=SEED) as load:
+        rollout = begun(running, stable(12), Plan(strategy="blue-green", warm=600.0))
+        until(lambda: present(running, rollout).state == "watching", ENDS_WITHIN)
+        until(lambda: load.answered[rollout.candidate.ref] > 200)
+        assert deployed(running) == rollout.candidate.ref
+        with Registry.open(running.state) as registry:
+            at = time.monotonic()
+            rollouts.roll_back(registry, present(running, rollout), reason="chaos", timeout=30)
+        over = ended(running, rollout)
+        asked = load.count
+        until(lambda: load.count > asked + 200)
+    took = load.last[rollout.candidate.ref] - at
+    only_by(load, f"a blue-green switch and its way back, which took {took:.2f} s")
+    assert over.state == "rolled_back" and deployed(running) == rollout.stable.ref
+    assert took < max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), "a second, of a machine with nothing else to do"
+
+
+def test_a_good_canary_goes_through_a_storm(tmp_path):
+    """Its own host is left alone: who kills that says something against it."""
+    chance = random.Random(SEED)
+    plan = Plan(strategy="canary", steps=(500, 2500, 5000, WHOLE), hold=4.0, checks=Checks(least=50, slack=0.5))
+    with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
+        rollout = begun(running, stable(1), plan)
+        faults = 0
+        while present(running, rollout).active:
+            match chance.choice(["worker", "controller", "controller", "database"]):
+                case "worker":
+                    running.kill_worker(load, chance.randrange(99))
+                case "controller":
+                    running.kill(CONTROLLER)
+                case "database":
+                    with running.locked_database():
+                        time.sleep(chance.uniform(0.5, 20.0))
+            faults += 1
+            time.sleep(chance.uniform(0.5, 3.0))
+        over = ended(running, rollout)
+        until(lambda: load.answered[over.candidate.ref] > 100)
+    only_by(load, f"a good canary through {faults} faults: {over.why[:120]}")
+    assert over.state == "completed", over
+
+
+def test_a_supervisor_that_is_killed_in_a_rollout_costs_nobody_an_answer(tmp_path):
+    """Whatever becomes of the rollout: the traffic is where it says."""
+    plan = Plan(strategy="canary", steps=(2500, WHOLE), hold=10.0, checks=Checks(least=50, slack=0.5))
+    with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
+        rollout = begun(running, stable(1), plan)
+        until(lambda: load.answered[rollout.candidate.ref] > 50, ENDS_WITHIN)
+        running.kill_supervisor()
+        running.ready()
+        running.storm(None, 5)
+        running.ready()
+        over = ended(running, rollout)
+        answers_with = over.candidate.ref if over.state == "completed" else over.stable.ref
+        assert deployed(running) == answers_with
+        asked = load.by(answers_with)
+        until(lambda: load.by(answers_with) > asked + 100)
+    only_by(load, f"a supervisor killed, another told to end, in a rollout that was {over.state}: {over.why[:120]}")
