@@ -6,7 +6,7 @@
 # make lint    everything that is checked without running the suite
 # make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
-# make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
+# make fuzz    a million requests made from right ones, and 300,000 calls of gRPC (atheris); CASES= and CALLS= for more
 # make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
 # make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
@@ -22,6 +22,7 @@ HEAVY := .venv-formats
 HEAVY_READY := $(HEAVY)/.ready
 FUZZ := .venv-fuzz
 CASES ?= 1000000
+CALLS ?= 300000
 PYTHON ?= python3
 ARGS ?=
 JOBS ?= 2
@@ -101,7 +102,8 @@ $(FUZZ)/.ready: requirements-fuzz.txt $(READY)
 	@touch $@
 
 fuzz: $(FUZZ)/.ready
-	@$(FUZZ)/bin/python tests/fuzz $(CASES)
+	@$(FUZZ)/bin/python tests/fuzz $(CASES) http
+	@$(FUZZ)/bin/python tests/fuzz $(CALLS) grpc
 
 bench: setup
 	@$(BIN)/python benchmarks/serving.py $(ARGS)

@@ -1,6 +1,7 @@
-"""`python tests/fuzz CASES`: that many requests, made from right ones under the guidance of what they reach (atheris).
+"""`python tests/fuzz CASES [http|grpc]`: that many requests, made from right ones under the guidance of what they reach
+(atheris): to the codecs of HTTP, or to gRPC's and the HTTP/2 below it.
 
-A case that fails is written to tests/fuzz/found, where the suite asks it again for ever.
+A case that fails is written to tests/fuzz/found, or found-grpc, where the suite asks it again for ever.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ sys.path.insert(0, str(HERE))
 
 with atheris.instrument_imports(include=["mainstay.serving", "mainstay.models.signature", "mainstay.models.tensors"]):
     import asking
+    import calling_in
 
-import changing  # noqa: E402 - as the line above it, once the folder is known
+import changing  # noqa: E402 - as the lines above it, once the folder is known
+import tampering  # noqa: E402
 
 
-def main(cases: int) -> None:
-    server = asking.Server()
+def main(cases: int, spoken: str) -> None:
+    server: asking.Server | calling_in.Caller
+    if spoken == "grpc":
+        server, change, found = calling_in.Caller(), tampering.changed, HERE / "found-grpc"
+        right = list(calling_in.seeds(server))
+    else:
+        server, change, found = asking.Server(), changing.changed, HERE / "found"
+        right = list(asking.seeds(server))
     corpus = Path(tempfile.mkdtemp(prefix="mainstay-corpus-"))
-    for number, seed in enumerate(asking.seeds(server)):
+    for number, seed in enumerate(right):
         server.ask(seed)
         (corpus / f"seed-{number}").write_bytes(seed)
     words = corpus.with_suffix(".dict")
@@ -33,7 +42,6 @@ def main(cases: int) -> None:
         "".join(f'"{word}"\n' for word in _words()),
         encoding="utf-8",
     )
-    found = HERE / "found"
     options = [
         f"-runs={cases}",
         "-seed=1",
@@ -45,7 +53,7 @@ def main(cases: int) -> None:
     options += [f"-artifact_prefix={found}/", f"-dict={words}", "-print_final_stats=1", str(corpus), str(found)]
 
     def mutated(case: bytes, most: int, seed: int) -> bytes:
-        made = changing.changed(case, seed) if seed % 2 else None
+        made = change(case, seed) if seed % 2 else None
         return atheris.Mutate(case, most) if made is None or len(made) > most else made
 
     def asked(case: bytes) -> None:
@@ -64,4 +72,4 @@ def _words() -> list[str]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, sys.argv[2] if len(sys.argv) > 2 else "http")

@@ -34,8 +34,10 @@ from mainstay.serving.bodies import Bodies  # noqa: E402
 from mainstay.serving.door import Door  # noqa: E402
 from mainstay.serving.follower import Follower  # noqa: E402
 from mainstay.serving.guard import Guard  # noqa: E402
+from mainstay.serving.protocols.codec import Dialect  # noqa: E402
 from mainstay.serving.routing import Placed, Route, Table, write_table  # noqa: E402
 
+MAX_BODY = 1_000_000
 OCTETS = "application/octet-stream"
 HEADER_LENGTH = "inference-header-content-length"
 FORMS: tuple[dict[str, str], ...] = (
@@ -117,7 +119,8 @@ def _sums() -> Any:
 class Server:
     """An app with four models, asked without a network."""
 
-    def __init__(self) -> None:
+    def __init__(self, *beside: Dialect) -> None:
+        """`beside` are protocols of other ports."""
         run = self._run = Path(tempfile.mkdtemp(prefix="mainstay-fuzz-"))
         blobs = FolderBlobs(run / "blobs")
         versions = {}
@@ -137,9 +140,9 @@ class Server:
         guard = Guard(run, log=self._log)
         guard.look()
         door = Door(loopback=True)
-        self._app = App(follower, slots, guard, door, run=run, max_body=1_000_000, log=self._log)
+        self._app = App(follower, slots, guard, door, run=run, max_body=MAX_BODY, log=self._log, beside=beside)
         self._loop.run_until_complete(self._app.__rsgi__(Scope("GET", "/healthz", {}), Proto(b"")))
-        self.paths = sorted(self._app._targets)
+        self.paths = sorted(path for path in self._app._targets if path.startswith("/"))
 
     def close(self) -> None:
         """Lets go of what it took."""
