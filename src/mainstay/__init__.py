@@ -75,7 +75,8 @@ def register(
         y_test: their true labels or values, in the same order. Without them nothing can be evaluated, and the version
             may not be deployed but by an override.
         target: name of what is predicted; by default that of `y_test`, where it has one.
-        labels: the classes in the order of the model's outputs, where the model has none of its own.
+        labels: the classes in the order of the model's outputs, where the model has none of its own, or calls them
+            0, 1, …
         columns: names of the inputs, where neither the model nor X has any; else the same.
         shapes: of one row, by input: a text in place of a size lets it differ from request to request.
         images: by input, how a PNG or JPEG that is sent becomes its numbers.

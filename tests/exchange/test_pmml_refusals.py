@@ -172,6 +172,15 @@ def test_another_target_than_the_files_own_is_refused(tmp_path):
         draft_of_file(path, Told(target="x"))
 
 
+def test_targets_are_those_of_what_is_predicted(tmp_path):
+    text = _derived(_plus("x", "z")).replace(
+        "</RegressionModel>", '<Targets><Target field="value" rescaleFactor="2"/></Targets></RegressionModel>'
+    )
+    assert Model.load(_draft(text, tmp_path).draft.package()).predict([{"x": 1.0, "z": 2.0, "c": "red"}]) == [6.0]
+    with pytest.raises(CannotImport, match="name the field 'other', and the model predicts 'value'"):
+        _draft(text.replace('Target field="value"', 'Target field="other"'), tmp_path)
+
+
 def test_an_array_of_a_million_numbers_is_refused_without_its_numbers_in_the_message(tmp_path):
     numbers = " ".join(["0.5"] * 1_000_000)
     with pytest.raises(CannotImport, match="1000000 numbers for 3") as caught:

@@ -48,6 +48,13 @@ def numbers():
     return load_breast_cancer(return_X_y=True)[0].astype(np.float32)[:100] / 100
 
 
+def test_a_folder_comes_in_without_a_word_of_tensorflows(tmp_path, capfd):
+    _classifier().export(tmp_path / "folder", verbose=False)
+    capfd.readouterr()
+    draft_of_file(tmp_path / "folder", Told(labels=("a", "b", "c")))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("form", ["model.keras", "folder"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_file_answers_as_keras(form, task, numbers, tmp_path):

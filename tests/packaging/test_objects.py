@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from skl2onnx import to_onnx
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from xgboost import XGBClassifier
 
 import mainstay
 from mainstay.models.formats.arrays import inputs_of
@@ -56,10 +57,37 @@ def test_what_is_no_model_is_refused(thing):
         format_of_object(thing)
 
 
-def test_a_models_own_classes_are_not_renamed():
+def test_a_models_own_classes_are_renamed_only_where_they_are_numbers_of_names():
     fitted = LogisticRegression().fit(X, Y)
-    with pytest.raises(CannotRegister, match="own classes are 0, 1"):
-        draft_of(fitted, Given(X=X, labels=("no", "yes")))
+    named = Model.load(draft_of(fitted, Given(X=X, labels=("no", "yes"))).built.draft.package())
+    assert named.signature.labels == ("no", "yes")
+    assert named.predict(X[:9]) == [("no", "yes")[label] for label in fitted.predict(X[:9]).tolist()]
+    for wrong in (("no", "yes", "both"), ("no", "no"), (1, 0)):
+        with pytest.raises(CannotRegister, match=r"own classes are 0, 1: .* or name all 2 of them, as texts"):
+            draft_of(fitted, Given(X=X, labels=wrong))
+    texts = LogisticRegression().fit(X, np.where(Y, "good", "bad"))
+    with pytest.raises(CannotRegister, match=r"own classes are 'bad', 'good': leave labels out, or give the same\."):
+        draft_of(texts, Given(X=X, labels=("no", "yes")))
+
+
+def test_what_xgboost_calls_0_and_1_is_named():
+    fitted = XGBClassifier(n_estimators=3, max_depth=2, n_jobs=1).fit(X, Y)
+    built = draft_of(fitted, Given(X=X, y_test=np.where(Y, "yes", "no"), labels=("no", "yes"))).built
+    assert built.format == "onnx"
+    model = Model.load(built.draft.package())
+    assert model.predict(X[:9]) == [("no", "yes")[label] for label in fitted.predict(X[:9]).tolist()]
+    np.testing.assert_allclose(model.predict_proba(X[:9]), fitted.predict_proba(X[:9]), atol=1e-6)
+
+
+def test_an_onnx_model_is_refused_in_the_words_of_python():
+    graph = to_onnx(LogisticRegression().fit(X, Y), X[:1], options={"zipmap": False})
+    with pytest.raises(CannotRegister, match=r"logits=True") as refused:
+        draft_of(graph, Given(logits=True))
+    assert "--" not in str(refused.value)
+
+
+def test_what_is_not_given_is_asked_for():
+    fitted = LogisticRegression().fit(X, Y)
     with pytest.raises(CannotRegister, match="X is missing"):
         draft_of(fitted, Given())
 

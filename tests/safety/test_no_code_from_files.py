@@ -81,6 +81,13 @@ def test_weights_alone_are_no_model(name, tmp_path):
         draft_of_file(path, Told())
 
 
+def test_catboosts_json_is_told_by_its_keys(tmp_path):
+    path = tmp_path / "model.json"
+    path.write_text('{"features_info":{"float_features":[]},"oblivious_trees":[]}')
+    with pytest.raises(CannotImport, match=r"CatBoost's JSON.*save it as cbm"):
+        draft_of_file(path, Told())
+
+
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model.ubj"])
 def test_nor_is_it_registered(name, tmp_path, marker):
     path = tmp_path / name

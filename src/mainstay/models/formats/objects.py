@@ -104,18 +104,24 @@ def is_a(model: Any, name: str, *packages: str) -> bool:
     return any(base.__name__ == name and base.__module__.split(".", 1)[0] in packages for base in type(model).__mro__)
 
 
-def check_own_labels(own: Sequence[Label], given: Given) -> None:
-    """Labels may be repeated for a model that has its own, not changed.
+def labelled(own: tuple[Label, ...], given: Given) -> tuple[Label, ...]:
+    """The labels of a model that has classes of its own: those, or the names that are given for 0, 1, …
 
     Raises:
         CannotRegister: others are given; or a model with classes is called general, or its outputs logits.
     """
-    if given.labels and tuple(given.labels) != tuple(own):
-        raise CannotRegister(
-            f"The model's own classes are {', '.join(map(repr, own)) or 'none'}: leave labels out, or give the same."
-        )
     if given.general or given.logits:
         raise CannotRegister("The model says itself what it answers: leave general and logits out.")
+    names = tuple(given.labels)
+    if not names or names == own:
+        return own
+    numbered = bool(own) and not isinstance(own[0], bool) and own == tuple(range(len(own)))
+    if numbered and len(set(names)) == len(own) and all(isinstance(name, str) for name in names):
+        return names
+    also = f", or name all {len(own)} of them, as texts" if numbered else ""
+    raise CannotRegister(
+        f"The model's own classes are {', '.join(map(repr, own)) or 'none'}: leave labels out, or give the same{also}."
+    )
 
 
 def check_probabilities(answers: Answers) -> None:

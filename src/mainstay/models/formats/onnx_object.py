@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mainstay.models.formats.foreign.onnx_file import of_bytes
-from mainstay.models.formats.foreign.protocol import Imported, Told
-from mainstay.models.formats.objects import CannotRegister, Given, is_a
+from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told
+from mainstay.models.formats.objects import CannotRegister, Given, in_python, is_a
 from mainstay.models.packaging import Built
 from mainstay.models.runtime import Model
 
@@ -28,7 +28,10 @@ def draft(model: Any, given: Given) -> Imported:
         logits=given.logits,
         images=given.images,
     )
-    imported = of_bytes(model.SerializeToString(), told, "the model")
+    try:
+        imported = of_bytes(model.SerializeToString(), told, "the model")
+    except CannotImport as error:
+        raise CannotRegister(in_python(str(error))) from error
     _check_rows(imported.built, given)
     return imported
 

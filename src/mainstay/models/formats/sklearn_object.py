@@ -26,7 +26,7 @@ from mainstay.models.formats.foreign.protocol import Imported
 from mainstay.models.formats.frames import Taken, as_categories, cells_of, frame_of, native, retaken, same, take
 from mainstay.models.formats.lanes import CannotTranscribe
 from mainstay.models.formats.native import as_fitted, native_answers
-from mainstay.models.formats.objects import CannotRegister, Given, check_own_labels, check_truth
+from mainstay.models.formats.objects import CannotRegister, Given, check_truth, labelled
 from mainstay.models.formats.own_rows import why_not
 from mainstay.models.formats.transcribe import Transcribed, transcribe, used_columns
 from mainstay.models.formats.whole import columns_graph, features_graph
@@ -59,7 +59,8 @@ def recognizes(model: Any) -> bool:
 def draft(model: Any, given: Given) -> Imported:
     """The package of a fitted scikit-learn estimator or pipeline, or one with its interface (LightGBM, XGBoost).
 
-    Of a search such as GridSearchCV, the best estimator is taken. The names of the classes are the model's own.
+    Of a search such as GridSearchCV, the best estimator is taken. The classes are the model's own; where they are 0,
+    1, …, as XGBoost wants them, `labels` may name them.
 
     Raises:
         CannotRegister: not a fitted classifier or regressor; or test rows or labels that do not fit it.
@@ -73,8 +74,8 @@ def draft(model: Any, given: Given) -> Imported:
 
 def _built(model: Any, asked: Given) -> Built:
     model = getattr(model, "best_estimator_", model)
-    task, labels = _kind(model)
-    check_own_labels(labels, asked)
+    task, own = _kind(model)
+    labels = labelled(own, asked)
     decision, trusted = asked.decision, asked.trusted
     check_names(getattr(model, "feature_names_in_", ()), asked.columns)
     taken = _as_taken(model, take(asked.table, asked.columns))

@@ -11,6 +11,7 @@ from mainstay.models.formats.foreign.protocol import CannotImport
 
 CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".ptl", ".sav")
 WEIGHTS = (".safetensors", ".ckpt")
+_CATBOOST = (b'"features_info"', b'"oblivious_trees"', b'"catboost_version_info"')
 _ZIP = b"PK\x03\x04"
 _PICKLES = tuple(bytes([0x80, version]) for version in range(2, 6))
 """The opcode PROTO and a version of the pickle protocol: nothing that is read here begins so."""
@@ -37,6 +38,16 @@ def check_readable(path: Path, head: bytes) -> None:
             f"{path.name} holds weights without the model that they belong to: load them into it, and register the "
             "model from there with mainstay.register, or export it as ONNX."
         )
+    if _catboost_json(head):
+        raise CannotImport(
+            f"{path.name} is CatBoost's JSON, which CatBoost alone reads back, and not always as the same model: load "
+            'it there, and save it as cbm: model.save_model("model.cbm").'
+        )
+
+
+def _catboost_json(head: bytes) -> bool:
+    """By the keys of its top level, of which the first stands at the beginning."""
+    return head.lstrip()[:1] == b"{" and b'"learner"' not in head and any(key in head for key in _CATBOOST)
 
 
 def _of_torch(head: bytes) -> bool:

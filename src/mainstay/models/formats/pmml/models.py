@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from mainstay.models.formats import links
 from mainstay.models.formats.foreign.protocol import CannotImport
 from mainstay.models.formats.pmml import bayes, general, mining, neural, regressions, single_trees, vectors
-from mainstay.models.formats.pmml.document import number
+from mainstay.models.formats.pmml.document import needed, number
 from mainstay.models.formats.pmml.fields import treated
 from mainstay.models.formats.pmml.reading import Reading, Result
 from mainstay.models.formats.pmml.scopes import Scope
@@ -53,7 +53,18 @@ class Models(Reading):
 
     def _targets(self, model: Element, found: Result) -> Result:
         """The value, as Targets change it; their defaults are for rows without an answer, which are refused."""
+        predicted = {
+            needed(entry, "name")
+            for entry in model.findall("MiningSchema/MiningField")
+            if entry.get("usageType") in ("target", "predicted")
+        }
         for target in model.findall("Targets/Target"):
+            field = target.get("field")
+            if field is not None and predicted and field not in predicted:
+                raise CannotImport(
+                    f"Targets of the PMML file name the field {field!r}, and the model predicts "
+                    f"{', '.join(map(repr, sorted(predicted)))}: name that, or leave field out."
+                )
             if found.value is None:
                 continue
             value, graph = found.value, self.graph

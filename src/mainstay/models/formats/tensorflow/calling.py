@@ -160,7 +160,7 @@ def loaded(files: Mapping[str, bytes]) -> Any:
     """
     check_saved_model(files)
     tf = library()
-    with _written(files) as folder, _quiet():
+    with _written(files) as folder, _quiet(), _unheard():
         try:
             return tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow raises what its parts raise, for a damaged file too
@@ -206,7 +206,7 @@ def to_onnx(source: Source) -> onnx.ModelProto:
             from tf2onnx import optimizer, tf_loader, tfonnx  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise MissingExtra("A model of TensorFlow as ONNX", "tensorflow", "tf2onnx") from error
-    with _written(files) as folder, _quiet():
+    with _written(files) as folder, _quiet(), _unheard():
         try:
             graph, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
                 str(folder), None, None, "serve", [source.signature], return_initialized_tables=True,
@@ -239,8 +239,9 @@ def input_name(at: int) -> str:
 
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
-    """Keeps away what TensorFlow tells of this machine while it is imported: it writes past Python, and heeds no level
-    before it is there. Nothing of it is to be mended by a user; what is in the way is raised."""
+    """Keeps away what TensorFlow tells of this machine and of itself while it is imported, or loads a model: it writes
+    past Python, and heeds no level before it is there. Nothing of it is to be mended by a user; what is in the way is
+    raised."""
     try:
         kept = os.dup(2)
     except OSError:  # the process has no standard error
