@@ -52,10 +52,10 @@ def test_systemd_takes_the_units_and_calls_them_shut_in(folder: Path, tmp_path: 
 
 
 def test_the_units_say_what_the_project_says(folder: Path) -> None:
-    changed(folder, serve={"host": "::1", "port": 9000})
+    changed(folder, serve={"host": "::1", "port": 9000, "grpc_port": 9001})
     units = install_service(folder, printed=True).units
     service, socket = units["mainstay-loans.service"], units["mainstay-loans.socket"]
-    assert "ListenStream=[::1]:9000\n" in socket
+    assert "ListenStream=[::1]:9000\nListenStream=[::1]:9001\n" in socket
     for line in (
         f"WorkingDirectory={folder}",
         f"ReadWritePaths={folder}",

@@ -305,6 +305,9 @@ def test_health_is_told_as_probes_ask_for_it(client):
         ).status
         == 1
     )
+    # As health.proto has it of servers that tell of no changes: a client asks no more, and takes the server for well.
+    watch = client.channel.unary_stream(f"/{HEALTH}/Watch")
+    assert refusal(lambda: list(watch(b"", timeout=20))) == CODE.UNIMPLEMENTED
     asked = MESSAGES["grpc.health.v1.HealthCheckRequest"](service="none")
     assert refused(lambda: client.stub("Check", HEALTH)[1](asked, timeout=20))[0] == CODE.NOT_FOUND
 

@@ -38,12 +38,14 @@ orphaned_for = 0.3
 """
 
 AS_SYSTEMD = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.argv[2], sys.argv[2:])
+import fcntl, os, sys
+given = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1].split(",")]
+for at, number in enumerate(given, 3):
+    os.dup2(number, at)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.argv[3], sys.argv[3:])
 """
-"""The process is told its own id, and finds the socket at 3."""
+"""The process is told its own id, and finds the sockets at 3 and beyond."""
 
 
 @pytest.fixture
@@ -244,7 +246,7 @@ def test_a_socket_of_systemd_outlives_the_server(server):
     """Whoever connects between two servers is answered by the second."""
     with opened("127.0.0.1", 0).socket as ours:
         port = ours.getsockname()[1]
-        words = (sys.executable, "-c", AS_SYSTEMD, str(ours.fileno()))
+        words = (sys.executable, "-c", AS_SYSTEMD, str(ours.fileno()), "web")
         with calling(port, RIGHT, kept=2, fresh=2) as callers:
             for _ in range(2):
                 with another(server, *words, pass_fds=(ours.fileno(),)) as unit:
@@ -260,10 +262,26 @@ def test_a_socket_of_systemd_outlives_the_server(server):
         assert callers.refused == 0
 
 
+@pytest.mark.parametrize("names", ["mainstay.socket:mainstay.socket", "grpc:web"])
+def test_systemd_may_hold_the_port_of_grpc_too(server, names):
+    """By its name, else as the second."""
+    grpc = pytest.importorskip("grpc")  # a library of the tests alone
+    with opened("127.0.0.1", 0).socket as one, opened("127.0.0.1", 0).socket as other:
+        web, calls = (other, one) if names == "grpc:web" else (one, other)
+        words = (sys.executable, "-c", AS_SYSTEMD, f"{one.fileno()},{other.fileno()}", names)
+        at = f"127.0.0.1:{calls.getsockname()[1]}"
+        with another(server, *words, pass_fds=(one.fileno(), other.fileno())) as unit:
+            until(lambda: f'"grpc":"{at}"' in unit.log.read_text())
+            assert answers(f"http://127.0.0.1:{web.getsockname()[1]}")
+            with grpc.insecure_channel(at) as channel:
+                asked = channel.unary_unary("/grpc.health.v1.Health/Check")
+                assert asked(b"", timeout=20) == b"\x08\x01"  # SERVING
+
+
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
-        ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}, "systemd passes 2 sockets"),
+        ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3"}, "systemd passes 3 sockets"),
         ({"LISTEN_PID": "1", "LISTEN_FDS": "2"}, None),
         ({"LISTEN_FDS": "1"}, None),
         ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0"}, None),
@@ -273,7 +291,7 @@ def test_a_socket_of_systemd_outlives_the_server(server):
 def test_what_systemd_says_is_for_one_process_and_one_socket(environment: Mapping[str, str], told: str | None):
     given = dict(environment)
     if told is None:
-        assert passed(given) is None
+        assert passed(given) == ()
     else:
         with pytest.raises(CannotListen, match=told):
             passed(given)

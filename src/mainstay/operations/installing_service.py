@@ -79,6 +79,7 @@ def install_service(
         python=python,
         host=serve.host,
         port=serve.port,
+        grpc_port=serve.grpc_port,
         writable=() if blobs is None or blobs.is_relative_to(folder) else (blobs,),
         stop_within=DRAIN_WITHIN + BEYOND_DRAIN,
     )

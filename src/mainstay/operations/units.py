@@ -32,6 +32,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     """The interpreter that Mainstay is installed for."""
     host: str
     port: int
+    grpc_port: int | None = None
     writable: tuple[Path, ...] = ()
     """Folders that the server writes into, beside the project's."""
     stop_within: float
@@ -40,8 +41,10 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 
 def socket_unit(said: Described) -> str:
     """The text of NAME.socket. Raises BadUnit."""
-    if not said.port:
-        raise BadUnit("[serve] port = 0 takes another port at each start: write the one that callers are to use.")
+    if not said.port or said.grpc_port == 0:
+        raise BadUnit(
+            "[serve] port = 0 takes another port at each start, as grpc_port = 0 does: write what callers are to use."
+        )
     host = {"localhost": "127.0.0.1"}.get(said.host, said.host) or "0.0.0.0"  # noqa: S104 - as the project says
     try:
         where = f"[{host}]" if ip_address(host).version == 6 else host
@@ -49,6 +52,7 @@ def socket_unit(said: Described) -> str:
         raise BadUnit(
             f'[serve] host = "{host}" is a name, and systemd listens on addresses: write one, or 0.0.0.0 for all.'
         ) from None
+    grpc = "" if said.grpc_port is None else f"ListenStream={where}:{said.grpc_port}\n"
     return f"""\
 # Written by mainstay install-service. It holds the port while the server is restarted: callers wait, none is refused.
 [Unit]
@@ -56,7 +60,7 @@ Description=Mainstay, the port of {said.folder.name}
 
 [Socket]
 ListenStream={where}:{said.port}
-NoDelay=true
+{grpc}NoDelay=true
 Backlog={BACKLOG}
 
 [Install]

@@ -102,21 +102,32 @@ def opened(host: str, port: int) -> Listening:
     return Listening(made)
 
 
-def passed(environment: MutableMapping[str, str]) -> Listening | None:
-    """The socket that systemd (or who speaks as it does) opened for this process; None where there is none.
+def passed(environment: MutableMapping[str, str]) -> tuple[Listening, ...]:
+    """The sockets that systemd (or who speaks as it does) opened for this process: that for HTTP, then that for gRPC.
 
-    What the environment says of it is removed: it is said to this process alone.
+    Of two, the one that is called grpc (FileDescriptorName= of its unit) is gRPC's; where none is, or both are, the
+    second is. What the environment says of them is removed: it is said to this process alone.
 
     Raises:
-        CannotListen: several sockets, or one that is none of TCP.
+        CannotListen: more than two, or one that is none of TCP.
     """
     said = [environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")]
     if said[0] != str(os.getpid()) or said[1] in ("", "0"):
-        return None
-    if said[1] != "1":
-        raise CannotListen(f"systemd passes {said[1]} sockets: give the socket unit one ListenStream= for HTTP.")
-    os.set_inheritable(FIRST_PASSED, False)
-    given = socket.socket(fileno=FIRST_PASSED)
+        return ()
+    if said[1] not in ("1", "2"):
+        raise CannotListen(
+            f"systemd passes {said[1]} sockets: give the socket unit a ListenStream= for HTTP, and maybe one for gRPC."
+        )
+    given = [_given(FIRST_PASSED + number) for number in range(int(said[1]))]
+    names = said[2].split(":")
+    if names[0] == "grpc" and names[1:] not in ([], ["grpc"]):
+        given.reverse()
+    return tuple(given)
+
+
+def _given(number: int) -> Listening:
+    os.set_inheritable(number, False)
+    given = socket.socket(fileno=number)
     if given.family not in (socket.AF_INET, socket.AF_INET6) or given.type != socket.SOCK_STREAM:
         given.detach()
         raise CannotListen("systemd passes a socket that is none of TCP: write ListenStream=HOST:PORT in its unit.")

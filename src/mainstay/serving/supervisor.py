@@ -106,12 +106,9 @@ def serve(
     with ExitStack() as held:
         held.enter_context(_stopped_by(stop, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))
         orphans = held.enter_context(Orphans(root, log))
-        listening = held.enter_context(closing(_listening(settings, orphans)))
-        grpc = None
-        if settings.grpc_port is not None:
-            grpc = held.enter_context(closing(_at(settings.host, settings.grpc_port, orphans)))
+        sockets = [held.enter_context(closing(each)) for each in _listening(settings, orphans)]
         orphans.leave_others()
-        sockets = (listening,) if grpc is None else (listening, grpc)
+        listening, grpc = sockets[0], sockets[1] if len(sockets) > 1 else None
         run = held.enter_context(run_folder(root))
         host = shown(settings.host if listening.own else listening.address)
         url = f"{settings.scheme}://{host}:{listening.port}"
@@ -179,14 +176,17 @@ def _take_no_more(sockets: Sequence[Listening], workers: Sequence[_Worker], orph
     orphans.drain()
 
 
-def _listening(settings: Settings, orphans: Orphans) -> Listening:
-    """The socket for HTTP: systemd's, where there is one."""
+def _listening(settings: Settings, orphans: Orphans) -> Iterator[Listening]:
+    """The socket for HTTP, and maybe that for gRPC: systemd's, where there are such, else those of the settings."""
     given = passed(os.environ)
-    if given is None:
-        return _at(settings.host, settings.port, orphans)
-    if (same := orphans.listening(given.address, given.port)) is not None:
-        same.close()
-    return given
+    for each in given:
+        if (same := orphans.listening(each.address, each.port)) is not None:
+            same.close()
+        yield each
+    if not given:
+        yield _at(settings.host, settings.port, orphans)
+    if len(given) < 2 and settings.grpc_port is not None:
+        yield _at(settings.host, settings.grpc_port, orphans)
 
 
 def _at(host: str, port: int, orphans: Orphans) -> Listening:
