@@ -15,7 +15,9 @@ from mainstay.models.classes import CLASS, REQUIREMENTS
 from mainstay.models.package import Draft
 from mainstay.operations.collecting import collect
 from mainstay.registry.blobs import FolderBlobs
+from mainstay.registry.changes import Change
 from mainstay.registry.local import LocalCopies
+from mainstay.registry.plans import Plan
 from mainstay.registry.store import Registry
 from mainstay.serving.environments import Environments, name_of
 from mainstay.testing.drafts import draft
@@ -55,6 +57,23 @@ def test_copies_of_what_is_served_stay_and_others_go_when_they_are_old(tmp_path:
     assert all(copies.has(sha) for sha in gone)
     assert {each.sha256 for each in collect(tmp_path, now=LATER).copies} == gone
     assert {each.sha for each in copies.listed()} == _shas(tmp_path, "credit:1") | _shas(tmp_path, "credit:2")
+
+
+def test_copies_of_a_rollouts_two_versions_stay(tmp_path: Path) -> None:
+    copies = _cached(tmp_path)
+    with Registry.open(tmp_path / ".mainstay") as registry:
+        one, _, three = (registry.version(f"credit:{number}") for number in (1, 2, 3))
+        rollout = registry.start_rollout(three, Plan(strategy="blue-green"), expecting=one, actor="ann")
+        both = _shas(tmp_path, "credit:1") | _shas(tmp_path, "credit:3")
+        assert collect(tmp_path, now=LATER).copies == []
+        switched = Change(state="promoting", step=0, mode="warm", share=0, traffic="candidate")
+        rollout = registry.move_rollout(rollout, switched, actor="ann", why="", evidence={})
+        assert collect(tmp_path, now=LATER).copies == []
+        assert all(copies.has(sha) for sha in both)
+        ended = Change(state="completed", step=0, mode="off", share=0)
+        registry.move_rollout(rollout, ended, actor="ann", why="", evidence={})
+    gone = _shas(tmp_path, "credit:1") - _shas(tmp_path, "credit:2") - _shas(tmp_path, "credit:3")
+    assert {each.sha256 for each in collect(tmp_path, now=LATER).copies} == gone != set()
 
 
 def test_a_copy_that_is_brought_again_is_young_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from mainstay.registry import schema, versions
 from mainstay.registry.records import Beside, Version
@@ -18,6 +18,7 @@ _ALL = (
     .where(_B.version_id.is_not(None))
     .order_by(schema.model.c.name, schema.version.c.number)
 )
+_OF_MODEL = _ALL.where(schema.model.c.name == bindparam("called"))
 
 
 def of_all(connection: Connection) -> dict[str, tuple[Beside, ...]]:
@@ -30,7 +31,7 @@ def of_all(connection: Connection) -> dict[str, tuple[Beside, ...]]:
 
 def of_model(connection: Connection, model: str) -> tuple[Beside, ...]:
     """In the order of their numbers."""
-    return tuple(_beside(row) for row in connection.execute(_ALL.where(schema.model.c.name == model)))
+    return tuple(_beside(row) for row in connection.execute(_OF_MODEL, {"called": model}))
 
 
 def put(

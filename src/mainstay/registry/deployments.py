@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from mainstay.errors import MainstayError
 from mainstay.registry import beside, events, rollouts, schema, versions
@@ -14,6 +14,12 @@ from mainstay.registry.records import Beside, Candidate, Deployment, Version
 
 _D, _M, _C = schema.deployment.c, schema.model.c, schema.counter.c
 _HERE = "deployment_"
+# Made once: making a statement takes longer than SQLite takes to run it, and controllers ask five times a second.
+_ALL = versions.query_with(_HERE, _D.generation, _D.override, _D.actor, _D.reason, _D.since).where(
+    _D.version_id.is_not(None)
+)
+_BY_NAME = _ALL.order_by(_M.name)
+_OF_MODEL = _ALL.where(_M.name == bindparam("called"))
 
 
 def deploy(
@@ -205,12 +211,12 @@ def undeploy_beside(connection: Connection, expecting: Beside, *, actor: str, re
 def all_of_them(connection: Connection) -> list[Deployment]:
     """Every deployment, by the name of its model."""
     others, candidates = beside.of_all(connection), rollouts.candidates(connection)
-    rows = connection.execute(_deployments().order_by(_M.name))
+    rows = connection.execute(_BY_NAME)
     return [_deployment(row, others.get(row.model, ()), candidates.get(row.model)) for row in rows]
 
 
 def of_model(connection: Connection, model: str) -> Deployment | None:
-    row = connection.execute(_deployments().where(_M.name == model)).first()
+    row = connection.execute(_OF_MODEL, {"called": model}).first()
     if row is None:
         return None
     return _deployment(row, beside.of_model(connection, model), rollouts.candidate(connection, model))
@@ -256,11 +262,6 @@ def compare(model: str, found: Deployment | None, expecting: Version | None) -> 
             found=found.version.ref if found else None,
             by=found.actor if found else None,
         )
-
-
-def _deployments() -> Select[Any]:
-    columns = _D.generation, _D.override, _D.actor, _D.reason, _D.since
-    return versions.query_with(_HERE, *columns).where(_D.version_id.is_not(None))
 
 
 def _deployment(row: Row[Any], others: tuple[Beside, ...], candidate: Candidate | None) -> Deployment:

@@ -43,6 +43,12 @@ _ALL: Select[Any] = select(*_OWN)
 _ACTIVE = _ALL.join(schema.model, _M.id == _R.model_id).where(_R.ended_at.is_(None))
 _ACTIVE_OF = _ACTIVE.where(_M.name == bindparam("called"))
 _BY_ID = _ALL.where(_R.id == bindparam("known"))
+_VERSIONS = versions.query().where(schema.version.c.id.in_(bindparam("wanted", expanding=True)))
+_APPROVALS = (
+    select(schema.rollout_approval)
+    .where(_A.rollout_id.in_(bindparam("wanted", expanding=True)))
+    .order_by(_A.at, _A.name)
+)
 _BEATS = select(_R.id, _R.beat).where(_R.ended_at.is_(None))
 
 
@@ -176,8 +182,8 @@ def _read(connection: Connection, rows: Iterable[Row[Any]]) -> list[Rollout]:
     rows = list(rows)
     if not rows:
         return []
-    wanted = {name for row in rows for name in (row.stable_id, row.candidate_id)}
-    chosen = connection.execute(versions.query().where(schema.version.c.id.in_(wanted)))
+    wanted = sorted({name for row in rows for name in (row.stable_id, row.candidate_id)})
+    chosen = connection.execute(_VERSIONS, {"wanted": wanted})
     known: dict[str, Version] = {version.id: version for version in map(versions.record, chosen)}
     approvals = _approvals(connection, [row.id for row in rows])
     return [_rollout(row, known, approvals.get(row.id, ())) for row in rows]
@@ -185,8 +191,7 @@ def _read(connection: Connection, rows: Iterable[Row[Any]]) -> list[Rollout]:
 
 def _approvals(connection: Connection, ids: list[str]) -> dict[str, tuple[Approval, ...]]:
     found: dict[str, tuple[Approval, ...]] = {}
-    query = select(schema.rollout_approval).where(_A.rollout_id.in_(ids)).order_by(_A.at, _A.name)
-    for row in connection.execute(query):
+    for row in connection.execute(_APPROVALS, {"wanted": ids}):
         found[row.rollout_id] = (*found.get(row.rollout_id, ()), Approval(name=row.name, at=row.at))
     return found
 

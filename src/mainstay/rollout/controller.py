@@ -26,6 +26,8 @@ from mainstay.targets.protocol import Target
 
 ACTOR = "controller"
 """As events call it."""
+MODELS = 100_000
+"""Rollouts that run at once at most: more models than a registry has."""
 NOTE_EVERY = 1.0
 """Seconds between two notes of how far a step has come."""
 
@@ -90,7 +92,7 @@ class Controller:
         self._trouble = trouble
 
     def _look_after_all(self, fence: int) -> None:
-        running = self._registry.rollouts(active=True)
+        running = self._registry.rollouts(active=True, limit=MODELS)
         self._elapsing.keep({(each.id, each.revision) for each in running})
         for rollout in running:
             try:
