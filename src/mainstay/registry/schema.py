@@ -257,14 +257,6 @@ rollout = Table(
     ForeignKeyConstraint(["model_id", "candidate_id"], ["version.model_id", "version.id"]),
     Index(None, "model_id", "begun"),
 )
-# Of each model, one at a time.
-Index(
-    "uq_rollout_model_id_active",
-    rollout.c.model_id,
-    unique=True,
-    sqlite_where=rollout.c.ended_at.is_(None),
-    postgresql_where=rollout.c.ended_at.is_(None),
-)
 
 # What each serving agent saw of a rollout; it stays when the agent is gone.
 rollout_evidence = Table(
@@ -300,3 +292,16 @@ lease = Table(
     Column("holder", Text, nullable=False),
     Column("until", Utc, nullable=False),
 )
+
+
+def in_full() -> MetaData:
+    """All of it, as the migrations make it: with the index on a part of a table, which no statement need know of.
+
+    It is apart since naming it for PostgreSQL loads all that SQLAlchemy knows of that: 35 ms of every start.
+    """
+    name = "uq_rollout_model_id_active"
+    if name not in {index.name for index in rollout.indexes}:
+        active = rollout.c.ended_at.is_(None)
+        # Of each model, one at a time.
+        Index(name, rollout.c.model_id, unique=True, sqlite_where=active, postgresql_where=active)
+    return metadata

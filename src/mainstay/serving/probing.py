@@ -8,7 +8,6 @@ says a `Probe` on its standard output, as one line of JSON.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
@@ -146,7 +146,7 @@ async def _seconds(ask: Ask, cells: Cells) -> float:
         begun = time.perf_counter()
         answers = await ask(each[len(found) % len(each)])
         found.append(time.perf_counter() - begun if answers.seconds is None else answers.seconds)
-    return statistics.median(found)
+    return float(np.median(found))
 
 
 def main() -> None:
