@@ -95,3 +95,14 @@ def test_a_model_that_is_not_there_yet_is_not_unknown(server):
         assert "Golden predictions differ" in refused.json()["error"]
         for path in ("/v1/models/late:predict", "/v1/models/late/labels/stable:predict", "/v2/models/late/infer"):
             assert client.post(path, json={}).status_code == 503, path
+
+
+def test_a_model_whose_host_cannot_be_had_is_not_unknown(server):
+    with server.client() as client:
+        server.add("boosted", native(boosted=True))
+        assert "not trusted" in server.settled("boosted")["boosted"]
+        for path in ("/models/boosted/predict", "/v1/models/boosted:predict", "/v2/models/boosted/infer"):
+            refused = until(lambda path=path: client.post(path, json=ASKED))
+            assert refused.status_code == 503
+            assert "not trusted" in refused.json()["error"]
+        assert client.post("/models/native/predict", json=ASKED).status_code == 200

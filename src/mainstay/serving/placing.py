@@ -88,13 +88,13 @@ class Placer:
             placed = [each.version for each in beside if each is not None]
             done.holds_back = done.pending
             candidate = self._candidate(deployment, before, done)
-            if stable is not None or placed:
-                done.routes[model] = Route(
-                    stable=None if stable is None else stable.version,
-                    beside=tuple(placed),
-                    aliases=dict(aliases.get(model, {})),
-                    candidate=candidate,
-                )
+            # Also where nothing could be placed: a model that is deployed is none that is unknown.
+            done.routes[model] = Route(
+                stable=None if stable is None else stable.version,
+                beside=tuple(placed),
+                aliases=dict(aliases.get(model, {})),
+                candidate=candidate,
+            )
         return done
 
     def _candidate(self, deployment: Deployment, before: Table, done: Placing) -> Candidate | None:

@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What answers for a model."""
 
     stable: str | None
-    """The version that takes the traffic, as in `Table.versions`; None: it could not be placed, and others were."""
+    """The version that takes the traffic, as in `Table.versions`; None: it could not be placed, or not yet."""
     beside: tuple[str, ...] = ()
     """The versions that answer where they are asked for by number, as in `Table.versions`."""
     aliases: dict[str, str] = {}
