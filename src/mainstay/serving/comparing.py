@@ -68,7 +68,7 @@ def fits(answers: Answers, rows: int, signature: Signature) -> bool:
     labels, shares = answers.labels, answers.probabilities
     if labels is None or labels.shape != (rows,):
         return False
-    if rows and not (labels.min() >= 0 and labels.max() < len(signature.labels)):
+    if any(not 0 <= label < len(signature.labels) for label in labels.tolist()):
         return False
     return shares is None or shares.shape == (rows, len(signature.labels))
 

@@ -38,9 +38,13 @@ class Split:
             return await self.plane.answer(self.stable, body, given, timeout=timeout, caller=caller)
         request = Request(body, given, timeout, caller, None if tracer is None else tracer.begin(given))
         ours = Walk(self.plane, self.stable, request)
-        chosen, counted = await self._chosen(ours)
-        if trial.wish.mode == "shadow":
-            return await self._by_stable(ours, counted=counted)
+        if trial.is_sticky:
+            chosen, counted = await self._chosen(ours)
+        else:
+            chosen = trial.draw()
+            if trial.is_shadow:
+                return await self._by_stable(ours, counted=chosen)
+            counted = True
         if chosen:
             theirs = Walk(self.plane, self.candidate, request)
             reply = await self._by_candidate(theirs, ours, counted=counted)
@@ -50,11 +54,8 @@ class Split:
         return await self._by_stable(ours, counted=counted and not chosen)
 
     async def _chosen(self, ours: Walk) -> tuple[bool, bool]:
-        """Whether a request is the candidate's (of a shadow, whether it is copied), and whether it is counted."""
+        """Whether a request is its caller's key's candidate's, and whether it is counted."""
         trial, key = self.trial, None
-        if not trial.is_sticky:
-            drawn = trial.draw()
-            return drawn, drawn or trial.wish.mode != "shadow"
         if trial.key_of_field is None:
             key = key_of_header(ours.request.given.get(trial.wish.header or ""))
         else:
@@ -87,7 +88,7 @@ class Split:
             self.stable.counted.answered(200, rows=walk.rows, seconds=seconds)
             trial.took(seconds)
         if counted:
-            copied = trial.wish.mode != "shadow" or trial.copies.start(lambda: self._shadow(walk))
+            copied = not trial.is_shadow or trial.copies.start(lambda: self._shadow(walk))
             if copied:
                 trial.count(STABLE, walk)
             else:
@@ -112,6 +113,7 @@ class Split:
                 if not waiting.done():
                     return None
             if walk.error is None:
+                walk.check()
                 reply = await walk.write()
         except CallerGone as error:
             reply = self.plane.refuse(self.candidate, error, rows=walk.rows, seconds=request.seconds)
@@ -152,10 +154,11 @@ class Split:
             walk.ask_now()
             if walk.answers is None:
                 await walk.ask_later(None)
+            walk.check()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the candidate's
             walk.error = error
         self.trial.count(CANDIDATE, walk)
-        if ours.answers is not None and walk.answers is not None:
+        if ours.answers is not None and walk.answers is not None and walk.error is None:
             self.trial.compare(ours.answers, walk.answers)
 
     async def _compare(self, theirs: Walk, ours: Walk) -> None:
@@ -189,5 +192,6 @@ async def _asked(walk: Walk) -> None:
     """Asks a version where it may take its time; what comes of it, the walk tells."""
     try:
         await walk.ask_later(None)
+        walk.check()
     except Exception as error:  # noqa: BLE001 - it is kept for whoever looks
         walk.error = error

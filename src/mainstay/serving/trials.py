@@ -59,8 +59,10 @@ class Trial:
         # After the switch of a blue-green rollout there is no way back but a decision, so no lease ends it.
         self._lease = None if wish.mode == "watch" else Lease(run, wish.lease)
         self.share = wish.share if wish.mode in ("split", "shadow") else WHOLE
-        self._urn = Urn(self.share)
-        sticky = wish.mode == "split" and (wish.header or wish.field) is not None
+        self.draw = Urn(self.share).draw
+        """Whether the next request is the candidate's, where no key decides that; of a shadow, whether it is copied."""
+        self.is_shadow = wish.mode == "shadow"
+        self.is_sticky = sticky = wish.mode == "split" and (wish.header or wish.field) is not None
         self._keys = Keys(run, wish.rollout, wish.step) if sticky else None
         self.key_of_field = key_of_field(stable.signature, wish.field) if sticky and wish.field is not None else None
         self._usual = 0.0
@@ -69,15 +71,6 @@ class Trial:
     def open(self) -> bool:
         """Whether the candidate may have traffic."""
         return self._lease is None or self._lease.holds
-
-    @property
-    def is_sticky(self) -> bool:
-        """Whether a key decides who has the candidate."""
-        return self._keys is not None
-
-    def draw(self) -> bool:
-        """Whether the next request is the candidate's."""
-        return self._urn.draw()
 
     def has(self, key: bytes) -> tuple[bool, bool]:
         """Whether a caller has the candidate, and whether his request counts: the first of a key in each step does."""

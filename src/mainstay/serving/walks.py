@@ -6,7 +6,6 @@ other version can answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from time import perf_counter
 
 from mainstay.errors import MainstayError
@@ -25,21 +24,17 @@ class WrongShape(MainstayError):
     """A model gave answers that do not fit its signature."""
 
 
-@dataclass(frozen=True, slots=True)
 class Request:
     """What came, and who waits."""
 
-    body: bytes
-    given: Given
-    timeout: float | None
-    caller: Caller | None
-    trace: Trace | None
-    begun: float = field(default_factory=perf_counter)
-    """By `perf_counter`."""
+    __slots__ = ("begun", "body", "caller", "given", "long", "timeout", "trace")
 
-    @property
-    def long(self) -> bool:
-        return len(self.body) > LONG_BODY
+    def __init__(
+        self, body: bytes, given: Given, timeout: float | None, caller: Caller | None, trace: Trace | None
+    ) -> None:
+        self.body, self.given, self.timeout, self.caller, self.trace = body, given, timeout, caller, trace
+        self.begun = perf_counter()
+        self.long = len(body) > LONG_BODY
 
     @property
     def seconds(self) -> float:
@@ -139,9 +134,14 @@ class Walk:
         self.seconds = answers.seconds
         if self.seconds is None:
             self.seconds = 0.0 if self._began is None else perf_counter() - self._began
-        if not fits(answers, self.rows, self.target.loaded.signature):
-            raise WrongShape(f"{self.target.loaded.version} gave answers that do not fit its signature.")
         self.answers = answers
+
+    def check(self) -> None:
+        """Raises WrongShape unless the answers fit the version's signature."""
+        assert self.answers is not None
+        if not fits(self.answers, self.rows, self.target.loaded.signature):
+            self.answers = None
+            raise WrongShape(f"{self.target.loaded.version} gave answers that do not fit its signature.")
 
 
 def is_refusal(error: Exception) -> bool:
