@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import budget as budgets
+import candidates
 import contestants
 import grpc_load
 import load
@@ -37,7 +38,10 @@ from load import Question, Rate
 SERVER, LOADER = "0", "1"
 HEADERS = {"Content-Type": "application/json"}
 PREDICT = "/predict"
-SECTIONS = ("budget", "single", "bulk", "grpc", "workers", "start", "peers")
+SECTIONS = ("budget", "single", "bulk", "grpc", "workers", "candidate", "start", "peers")
+SHARE = 1000
+"""Of the requests, in ten-thousandths, that the candidate has."""
+MADE = {"cancer": subjects.cancer, "credit": subjects.credit}
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,25 @@ def workers(subject: Subject, given: Given) -> None:
         )
 
 
+def candidate(subject: Subject, given: Given) -> None:
+    """A candidate of the same model has a tenth of the requests, in a host process on the server's own core, beside a
+    server of one version."""
+    with tempfile.TemporaryDirectory() as scratch:
+        other = candidates.with_a_second_version(subject.project, Path(scratch) / "tried", MADE[subject.name])
+        with servers.mainstay(subject.project) as (one, _), servers.mainstay(other) as (two, _):
+            asked = subject.question
+            for port in (one, two):
+                servers.ask(port, PREDICT, asked.body)
+            with candidates.tried(other, subject.name, SHARE):
+                rates = rounds({"one": (one, asked), "tried": (two, asked)}, given)
+    single_version, tried = rates["one"], rates["tried"]
+    say(
+        f"{subject.name}: one row, a candidate with {SHARE / 100:g} % of the requests in its host process",
+        f"one version {middle(single_version):,.0f}/s, with the candidate {middle(tried):,.0f}/s, ratio "
+        f"{ratios(tried, single_version)}; p99 {_ms(single_version)} and {_ms(tried)} ms",
+    )
+
+
 def start(subject: Subject, given: Given) -> None:
     """From the start of the process to the first answer, and the memory of all its processes then."""
     body, found = subject.question.body, {}
@@ -337,10 +360,8 @@ def main() -> None:
     given = Given(said.seconds, said.rounds, said.connections, said.environments.absolute(), names)
     print(machine(), flush=True)
     print(f"{given.connections} connections, {given.rounds} rounds of {given.seconds:g} s", flush=True)
-    made = {"cancer": subjects.cancer}
-    if subjects.CREDIT.exists():
-        made["credit"] = subjects.credit
-    else:
+    made = {name: make for name, make in MADE.items() if name != "credit" or subjects.CREDIT.exists()}
+    if "credit" not in made:
         print("credit is left out: set MAINSTAY_TEST_DATA to the folder that holds credit.csv")
     parts = {
         "budget": budget,
@@ -348,6 +369,7 @@ def main() -> None:
         "bulk": bulk,
         "grpc": grpc,
         "workers": workers,
+        "candidate": candidate,
         "start": start,
         "peers": peers,
     }

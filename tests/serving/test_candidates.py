@@ -194,3 +194,10 @@ def test_a_candidate_that_hangs_or_is_killed_costs_no_answer(server, tmp_path):
 def only(hosts):
     """The one that is there; None while those of earlier rollouts are still ending."""
     return hosts[0] if len(hosts) == 1 else None
+
+
+def test_a_candidate_that_does_not_give_its_golden_predictions_has_no_host_and_no_request(server):
+    bad = server.add("loan", loan(wrong=True), deploy=False)
+    with rolling_out(server, "loan", int(bad.partition(":")[2])):
+        assert "Golden predictions differ" in until(lambda: server.settled("loan"))[bad]
+        assert asked(server, 20) == {"loan:1": 20}

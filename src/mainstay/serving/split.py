@@ -54,7 +54,7 @@ class Split:
         return await self._by_stable(ours, counted=counted and not chosen)
 
     async def _chosen(self, ours: Walk) -> tuple[bool, bool]:
-        """Whether a request is its caller's key's candidate's, and whether it is counted."""
+        """Whether a caller's key gives him the candidate, and whether his request is counted."""
         trial, key = self.trial, None
         if trial.key_of_field is None:
             key = key_of_header(ours.request.given.get(trial.wish.header or ""))
