@@ -132,7 +132,8 @@ def _briefly(status: Status) -> Iterator[str]:
         elif rollout.ended_at is not None:
             yield from _of_ended(rollout)
         else:
-            evidence = f"; evidence {rollout.result}: {rollout.words}" if rollout.result else ""
+            news = rollout.result and rollout.words != rollout.why
+            evidence = f"; evidence {rollout.result}: {rollout.words}" if news else ""
             yield f"{rollout.candidate} {_named(rollout.state)}{_where(rollout)}: {rollout.why}{evidence}"
             if status.leader is None:
                 yield "Nobody moves rollouts: run mainstay up."
