@@ -121,11 +121,13 @@ class Besieged:
             load.excused |= {each.raddr.port for each in victim.net_connections("tcp") if each.raddr}
             victim.kill()
 
-    def kill_host(self, version: str) -> bool:
+    def kill_host(self, package: Package) -> bool:
         """kill -9 of the host process of a version; whether there was one."""
+        digest = package.manifest.files["model.onnx"].sha256
         for host in self.children(HOST):
-            with suppress(psutil.NoSuchProcess):
-                if version in host.cmdline():
+            with suppress(psutil.NoSuchProcess, OSError, ValueError):
+                words = host.cmdline()
+                if digest in Path(words[words.index("--manifest") + 1]).read_text():
                     host.kill()
                     return True
         return False
