@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mainstay.registry.plans import Plan
 
 Status = Literal["deployed", "candidate", "beside", "ready", "failed"]
-KeyVerb = Literal["predict", "read", "manage"]
+KeyVerb = Literal["predict", "read", "label", "manage"]
 """What a key may do: ask for predictions; read metadata, metrics and documents; load and unload models."""
 
 

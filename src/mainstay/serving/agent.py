@@ -35,6 +35,7 @@ from mainstay.serving.launch import Allowed
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import Manage
 from mainstay.serving.placing import Placer
+from mainstay.serving.predictions.labelling import Labelling
 from mainstay.serving.rates import SLOTS
 from mainstay.serving.routing import Acknowledgement, Table, acknowledgements, write_table
 
@@ -97,7 +98,8 @@ class Agent:
         self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, timeout=timeout, log=log)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
-        self.candidates = Candidates(registry, run, self.hosts, member=self.id)
+        self.labelling = Labelling(registry, run.parent.parent, self.id)
+        self.candidates = Candidates(registry, run, self.hosts, member=self.id, labelling=self.labelling)
         self.placer = Placer(registry, self.copies, self.hosts, self.admission, lease=self.candidates.lease)
         self.workers: frozenset[int] = frozenset()
         """Process ids of the workers that live, as the supervisor says."""
@@ -120,8 +122,8 @@ class Agent:
 
     def start(self) -> None:
         """Takes its first step now, in the caller's thread, and the others in its own."""
-        if self._manage is not None:
-            self._control = Control(self.hosts.folder / control.NAME, self._manage, log=self.log)
+        label = self.labelling
+        self._control = Control(self.hosts.folder / control.NAME, self._manage, label=label, log=self.log)
         self.step()
         self._thread.start()
 

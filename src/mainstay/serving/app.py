@@ -20,9 +20,11 @@ from mainstay.serving.door import Door, no_form, shared
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
-from mainstay.serving.management import passed_on
+from mainstay.serving.management import joined, passed_on
 from mainstay.serving.models import Loaded
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
+from mainstay.serving.predictions.bodies import told
+from mainstay.serving.predictions.messages import Labels
 from mainstay.serving.protocols.codec import DONE, JSON_HEADERS, PREDICT, At, Dialect, Given, Headers, Reply, Wish
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.mlflow import Mlflow
@@ -212,6 +214,8 @@ class App:
             if isinstance(answer, Wish):
                 await passed_on(answer, self.desk.control, caller=caller)
                 reply = Reply(200, JSON_HEADERS, DONE)
+            elif isinstance(answer, Labels):
+                reply = Reply(200, JSON_HEADERS, told(answer, await joined(answer, self.desk.control)))
             else:
                 reply = answer
         except NoBody:

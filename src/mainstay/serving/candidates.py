@@ -16,6 +16,7 @@ from mainstay.serving import evidence_slots, metrics
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.leases import Leases
 from mainstay.serving.metrics import labelled
+from mainstay.serving.predictions.labelling import Labelling
 from mainstay.serving.probing import Probing, Wanted
 from mainstay.serving.routing import Candidate, Placed, Table
 from mainstay.serving.usage import look
@@ -57,9 +58,10 @@ class _Followed:
 class Candidates:
     """The rollouts of one agent."""
 
-    def __init__(self, registry: Facts, run: Path, hosts: Hosts, *, member: str) -> None:
-        """`member` is the agent's id, under which it reports."""
+    def __init__(self, registry: Facts, run: Path, hosts: Hosts, *, member: str, labelling: Labelling) -> None:
+        """`member` is the agent's id, under which it reports; `labelling` has the outcomes that came."""
         self._registry, self._run, self._hosts, self._member = registry, run, hosts, member
+        self._labelling = labelling
         self._leases: Leases | None = None
         self._slots: metrics.Slots | None = None
         self._followed: dict[str, _Followed] = {}
@@ -139,7 +141,7 @@ class Candidates:
         probe = followed.probe
         evidence = Evidence(
             rollout=rollout,
-            steps=evidence_slots.seen(self._run, rollout),
+            steps=self._labelling.added(rollout, evidence_slots.seen(self._run, rollout)),
             deaths=self._hosts.lost(version) - followed.lost_before + followed.workers_lost,
             memory=followed.memory,
             probes=() if probe is None else (structs.replace(probe, memory=followed.memory),),
@@ -169,6 +171,7 @@ class Candidates:
         followed = self._followed.pop(rollout)
         _end_probe(followed)
         evidence_slots.forget(self._run, rollout)
+        self._labelling.forget(self._followed)
 
 
 def _end_probe(followed: _Followed) -> None:

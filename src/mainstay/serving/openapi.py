@@ -9,6 +9,7 @@ from mainstay.models.signature import Signature
 from mainstay.release import release
 from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.models import Loaded
+from mainstay.serving.openapi_labels import LABEL_SCHEMAS, label_paths
 from mainstay.serving.openapi_protocols import SCHEMAS, paths_beside, paths_of, server_paths
 from mainstay.serving.replies import label_key
 from mainstay.serving.schemas import aside_of, cells_of, example_of, list_of, object_of, record_of
@@ -45,7 +46,7 @@ def document(stable: Iterable[Loaded], versions: Iterable[Loaded]) -> Json:
         asked = _predict(each, f"predict_{each.model}_{number}", f" of {each.model} with version {number}")
         paths[f"/models/{each.model}/versions/{number}/predict"] = {"post": asked}
         paths |= paths_beside(each.model, each.version, signature=each.signature)
-    paths |= server_paths()
+    paths |= server_paths() | label_paths(alone=len(models) == 1)
     paths |= {
         "/models": {"get": _get("models", "The models that are deployed", _ref("Models"))},
         "/models/{name}": {
@@ -85,7 +86,7 @@ def document(stable: Iterable[Loaded], versions: Iterable[Loaded]) -> Json:
             "description": "Predictions of the deployed models. Columns go by name; order never matters there.",
         },
         "paths": paths,
-        "components": {"schemas": {**_SCHEMAS, **SCHEMAS}},
+        "components": {"schemas": {**_SCHEMAS, **SCHEMAS, **LABEL_SCHEMAS}},
     }
 
 

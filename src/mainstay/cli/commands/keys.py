@@ -37,7 +37,7 @@ def create(
     ] = "*",
     verbs: Annotated[
         str,
-        typer.Option("--verbs", help="What it may do: predict, read (metadata, metrics, documents), manage."),
+        typer.Option("--verbs", help="What it may do: predict, read (metadata, metrics, documents), label, manage."),
     ] = "predict,read",
     expires: Annotated[
         str | None, typer.Option("--expires", help="When it ends, such as 90d, 12h or 30m from now; else never.")

@@ -12,6 +12,7 @@ from mainstay.models.answers import Answers
 from mainstay.registry.records import KeyVerb
 from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
+from mainstay.serving.predictions.messages import Labels
 
 Headers = list[tuple[str, str]]
 
@@ -20,6 +21,7 @@ VERSION_HEADER = "x-model"
 JSON_HEADERS: Headers = [("content-type", "application/json"), ("x-content-type-options", "nosniff")]
 PREDICT: KeyVerb = "predict"
 READ: KeyVerb = "read"
+LABEL: KeyVerb = "label"
 MANAGE: KeyVerb = "manage"
 SERVER = ""
 """In place of a model in a `Need`: what is asked for is of the server, and tells of no model."""
@@ -56,7 +58,7 @@ Written = tuple[Headers, bytes]
 """The headers and the body of an answer."""
 
 
-class Wish(msgspec.Struct, frozen=True, array_like=True):
+class Wish(msgspec.Struct, frozen=True, array_like=True, tag="wish"):
     """A change that a caller asks for; see `serving.management`."""
 
     verb: Literal["load", "unload"]
@@ -146,9 +148,9 @@ class Dialect(Protocol):
     def takes_body(self, path: str) -> bool:
         """Whether a POST to a path of this protocol that predicts nothing has a body that must be read."""
 
-    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Wish:
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Wish | Labels:
         """The answer to everything but a prediction, asked with the headers `given`; or what the caller asks to have
-        changed, which is answered by `DONE` once it is.
+        changed, which is answered by `DONE` once it is; or the labels that he sends.
 
         Raises:
             Problem: there is nothing there, or no such model.

@@ -15,8 +15,11 @@ from mainstay.serving.bodies import Asked
 from mainstay.serving.models import Loaded
 from mainstay.serving.openapi_access import with_keys
 from mainstay.serving.pages import HEADERS, pages
+from mainstay.serving.predictions.bodies import labels_in
+from mainstay.serving.predictions.messages import Labels
 from mainstay.serving.protocols.codec import (
     JSON_HEADERS,
+    LABEL,
     PREDICT,
     READ,
     SERVER,
@@ -40,7 +43,9 @@ _encode = msgspec.json.Encoder().encode
 _MODELS = "/models/"
 _PREDICT = "/predict"
 _METRICS = "/metrics"
+_LABELS = "/labels"
 _PATH = re.compile(r"^/models/([^/]+)(?:/versions/([^/]+))?(/predict)?$")
+_LABELS_OF = re.compile(r"^/models/([^/]+)/labels$")
 
 
 class PlainCodec:
@@ -102,15 +107,18 @@ class Plain:
             return None
         if path in self._pages:
             return Need(READ, SERVER)
+        if path == _LABELS:
+            return Need(LABEL, self._only())
+        if (labels := _LABELS_OF.match(path)) is not None:
+            return Need(LABEL, labels[1])
         named = _PATH.match(path)
         if named is not None:
             return Need(PREDICT if named[3] else READ, named[1])
         return Need(PREDICT if path.endswith(_PREDICT) else READ)
 
     def takes_body(self, path: str) -> bool:
-        """None does."""
-        del path
-        return False
+        """Labels do."""
+        return path == _LABELS or _LABELS_OF.match(path) is not None
 
     def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
         """`{"error": "…", "field": "age", "row": 0}`."""
@@ -121,9 +129,10 @@ class Plain:
             said["row"] = refusal.row
         return JSON_HEADERS, _encode(said)
 
-    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply:
-        """Pages, documents, and why a path that predicts does not."""
-        del body
+    def other(self, method: str, path: str, body: bytes, given: Given) -> Reply | Labels:
+        """Pages, documents, labels, and why a path that predicts does not."""
+        if self.takes_body(path):
+            return self._labels(method, path, body, given)
         named = _PATH.match(path)
         if path == _PREDICT or (named and named[3]):
             if method != "POST":
@@ -141,6 +150,23 @@ class Plain:
             return answer()
         assert named is not None
         return self._one(*named.group(1, 2))
+
+    def _only(self) -> str | None:
+        """The model that need not be named, as there is no other."""
+        names = self._desk.names
+        return next(iter(names)) if len(names) == 1 else None
+
+    def _labels(self, method: str, path: str, body: bytes, given: Given) -> Labels:
+        if method != "POST":
+            raise Problem(405, f"{path[:100]} takes POST.", headers=[("allow", "POST")])
+        named = _LABELS_OF.match(path)
+        model = self._only() if named is None else named[1]
+        if model is None:
+            self._desk.unnamed(lambda name: f"{_MODELS}{name}{_LABELS}")
+        if model not in self._desk.names:
+            self._desk.missing(model)
+        takes_json(given.get("content-type"))
+        return labels_in(model, body)
 
     def _unanswered(self, named: re.Match[str] | None) -> NoReturn:
         """Says why a path that predicts does not."""

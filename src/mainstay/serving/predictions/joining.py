@@ -1,0 +1,168 @@
+"""The agent's part: finds what was answered to the rows that labels are for, and counts who was right.
+
+A label counts once: whoever sends it again, after a time-out for example, changes nothing, and is told so. What was
+counted is on the disk before it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mainstay.serving.predictions.keeping import HOURS
+from mainstay.serving.predictions.records import FOLDER, JOINED, KEPT, LABELS, PREDICTED, Place, halves, mark
+
+COUNTED, REPEATED, UNKNOWN = 0, 1, 2
+"""What became of a label."""
+_AROUND = range(-1, 4)
+"""Minutes around an id's own in which its answer was kept: a request may take its time."""
+
+Wrong = Callable[[int, float], bool]
+"""Whether what a version (0: stable, 1: the candidate) said is wrong."""
+
+
+class Truth(NamedTuple):
+    """The outcome of a row."""
+
+    key: bytes
+    """See `records.key_of`."""
+    minute: int | None
+    """In which the id was made, where it tells."""
+    row: int
+    wrong: Wrong
+
+
+class Found(NamedTuple):
+    """An answer that was kept."""
+
+    arm: int
+    step: int
+    said: float
+
+
+class Joining:
+    """The labels of one rollout on one machine."""
+
+    def __init__(self, root: Path, rollout: str, member: str) -> None:
+        """`root` is the project's state folder; `member` is the agent's id, under which it counts what it joins."""
+        self._folder, self._mine = root / FOLDER / rollout, f"{member}{LABELS}"
+        self._lock = threading.Lock()
+        self._read: dict[str, int] = {}
+        self._known: set[bytes] = set()
+        self._counts: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def counts(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """By step and arm: labelled and wrong, of what was joined under this member."""
+        return dict(self._counts)
+
+    def join(self, truths: Sequence[Truth]) -> list[int]:
+        """What became of each: `COUNTED`, `REPEATED` or `UNKNOWN`.
+
+        Raises:
+            OSError: the disk is full; nothing was counted.
+        """
+        if not self._folder.is_dir():
+            return [UNKNOWN] * len(truths)
+        with self._lock, self._alone():
+            self._catch_up()
+            answers = self._find(truths)
+            became, records, seen = [], [], set[bytes]()
+            for truth in truths:
+                place = (*halves(truth.key), truth.row)
+                found = answers.get(place, [])
+                marks = {mark(place, each.arm): each for each in found}
+                new = {mark: each for mark, each in marks.items() if mark not in self._known and mark not in seen}
+                became.append(COUNTED if new else REPEATED if found else UNKNOWN)
+                seen.update(new)
+                records += [(*place, each.arm, each.step, truth.wrong(each.arm, each.said), 0) for each in new.values()]
+            if records:
+                self._append(np.array(records, JOINED).tobytes())
+                self._catch_up()
+            return became
+
+    def _find(self, truths: Sequence[Truth]) -> dict[Place, list[Found]]:
+        """The answers to rows: of a row and version the first one, as ids that callers give may come again."""
+        wanted = {(*halves(truth.key), truth.row): truth.minute for truth in truths}
+        found: dict[Place, dict[int, Found]] = {}
+        files = sorted((int(path.name.partition(".")[0]), path) for path in self._folder.glob(f"*{KEPT}"))
+        near = {minute + by for minute in wanted.values() if minute is not None for by in _AROUND}
+        self._search([path for minute, path in files if minute in near], wanted, found)
+        left = {place for place in wanted if place not in found}
+        if left:
+            self._search([path for _, path in files], left, found)
+        return {place: list(by_arm.values()) for place, by_arm in found.items()}
+
+    @staticmethod
+    def _search(paths: Iterable[Path], wanted: Iterable[Place], found: dict[Place, dict[int, Found]]) -> None:
+        places = set(wanted)
+        highs = np.array([place[0] for place in places], dtype="<u8")
+        for path in paths:
+            kept = _records(path, PREDICTED)
+            for one in kept[np.isin(kept["high"], highs)]:
+                place = int(one["high"]), int(one["low"]), int(one["row"])
+                if place in places:
+                    arm = int(one["arm"])
+                    found.setdefault(place, {}).setdefault(arm, Found(arm, int(one["step"]), float(one["said"])))
+
+    def _append(self, data: bytes) -> None:
+        with (self._folder / self._mine).open("ab") as file:
+            before = file.tell()
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before - before % JOINED.itemsize)
+                raise
+
+    def _catch_up(self) -> None:
+        """Learns what was joined since, by whichever server of this project."""
+        for path in self._folder.glob(f"*{LABELS}"):
+            begin = self._read.get(path.name, 0)
+            new = _records(path, JOINED, begin)
+            self._read[path.name] = begin + len(new)
+            for one in new:
+                place = int(one["high"]), int(one["low"]), int(one["row"])
+                self._known.add(mark(place, int(one["arm"])))
+                if path.name == self._mine:
+                    at = int(one["step"]), int(one["arm"])
+                    labelled, wrong = self._counts.get(at, (0, 0))
+                    self._counts[at] = labelled + 1, wrong + int(one["wrong"])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other server of this project joins."""
+        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def forget(root: Path, rollouts: Iterable[str]) -> None:
+    """Removes what is kept of other rollouts than those that run, once nothing was added for as long as rows wait."""
+    running = set(rollouts)
+    for folder in (root / FOLDER).glob("*"):
+        old = time.time() - folder.stat().st_mtime > HOURS * 3600
+        if folder.name not in running and old:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _records(path: Path, kind: np.dtype[np.void], begin: int = 0) -> npt.NDArray[np.void]:
+    """The whole records of a file from one on; none where it is gone."""
+    try:
+        data = path.read_bytes()[begin * kind.itemsize :]
+    except FileNotFoundError:
+        data = b""
+    return np.frombuffer(data[: len(data) - len(data) % kind.itemsize], kind)

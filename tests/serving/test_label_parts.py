@@ -1,0 +1,205 @@
+"""Predictions that wait for their outcomes, and the labels that come: kept, joined, counted once."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mainstay.models.answers import Answers
+from mainstay.serving.predictions import joining, keeping
+from mainstay.serving.predictions.bodies import labels_in, told
+from mainstay.serving.predictions.joining import COUNTED, REPEATED, UNKNOWN, Joining, Truth
+from mainstay.serving.predictions.keeping import Kept
+from mainstay.serving.predictions.messages import Label
+from mainstay.serving.predictions.records import LABELS, PREDICTED, key_of, minute_in
+from mainstay.serving.protocols.codec import Problem
+
+STABLE, CANDIDATE = 0, 1
+
+
+def labels(*indices):
+    return Answers(labels=np.array(indices, dtype=np.int64))
+
+
+def truth(identity, index, row=0):
+    return Truth(key_of(identity), minute_in(identity), row, lambda arm, said: said != index)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run" / "one"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_outcomes_are_counted_by_step_and_version(run, tmp_path) -> None:
+    kept = Kept(run, "r", 0)
+    kept.add("a", STABLE, 0, labels(1))
+    kept.add("b", CANDIDATE, 0, labels(0, 1, 1))
+    kept.add("c", CANDIDATE, 1, Answers(values=np.array([2.5])))
+    found = Joining(tmp_path, "r", "member")
+    truths = [truth("a", 1), truth("b", 1, 0), truth("b", 1, 2), truth("b", 1, 3), truth("c", 2.5), truth("d", 1)]
+    assert found.join(truths) == [COUNTED, COUNTED, COUNTED, UNKNOWN, COUNTED, UNKNOWN]
+    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (2, 1), (1, CANDIDATE): (1, 0)}
+
+
+def test_a_second_label_of_a_row_changes_nothing_after_a_restart_either(run, tmp_path) -> None:
+    Kept(run, "r", 0).add("a", CANDIDATE, 0, labels(1))
+    first = Joining(tmp_path, "r", "first")
+    assert first.join([truth("a", 1), truth("a", 0)]) == [COUNTED, REPEATED]
+    assert first.join([truth("a", 0)]) == [REPEATED]
+    second = Joining(tmp_path, "r", "second")
+    assert second.join([truth("a", 0)]) == [REPEATED]
+    assert (first.counts(), second.counts()) == ({(0, CANDIDATE): (1, 0)}, {})
+    assert Joining(tmp_path, "r", "first").join([]) == []
+
+
+def test_of_a_shadow_both_versions_are_judged_by_one_label(run, tmp_path) -> None:
+    kept = Kept(run, "r", 0)
+    kept.add("a", STABLE, 0, labels(1))
+    found = Joining(tmp_path, "r", "member")
+    assert found.join([truth("a", 1)]) == [COUNTED]
+    kept.add("a", CANDIDATE, 0, labels(0))
+    assert found.join([truth("a", 1)]) == [COUNTED]
+    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1)}
+
+
+def test_labels_reach_what_other_workers_and_an_earlier_server_kept(run, tmp_path) -> None:
+    earlier = tmp_path / "run" / "before"
+    Kept(earlier, "r", 0).add("a", STABLE, 0, labels(1))
+    Kept(run, "r", 3).add("b", STABLE, 0, labels(1))
+    Kept(run, "other", 3).add("c", STABLE, 0, labels(1))
+    assert Joining(tmp_path, "r", "m").join([truth("a", 1), truth("b", 1), truth("c", 1)]) == [
+        COUNTED,
+        COUNTED,
+        UNKNOWN,
+    ]
+
+
+def test_an_id_tells_its_minute_and_is_found_where_it_does_not(run, tmp_path) -> None:
+    assert minute_in("0190163d-8694-739b-aea5-966c26f8ad91") == 0x0190163D8694 // 60_000
+    assert minute_in(str(uuid.uuid4())) is None
+    assert minute_in("order-17") is None
+    assert minute_in("z" * 12 + "7" + "z" * 19) is None
+    long_ago = "0190163d-8694-739b-aea5-966c26f8ad91"  # a caller's own, of another clock
+    Kept(run, "r", 0).add(long_ago, STABLE, 0, labels(1))
+    assert Joining(tmp_path, "r", "m").join([truth(long_ago, 1)]) == [COUNTED]
+
+
+def test_the_oldest_answers_go_first_and_a_minute_cannot_take_everything(run, tmp_path) -> None:
+    now = 60.0 * 1000
+    kept = Kept(run, "r", 0, clock=lambda: now, most=8 * PREDICTED.itemsize)
+    for minute in range(6):
+        now = 60.0 * (1000 + minute)
+        for at in range(2):
+            kept.add(f"{minute}-{at}", STABLE, 0, labels(1))
+    found = Joining(tmp_path, "r", "m")
+    assert found.join([truth("0-0", 1), truth("5-0", 1), truth("5-1", 1)]) == [UNKNOWN, COUNTED, COUNTED]
+    for at in range(2, 6):
+        kept.add(f"5-{at}", STABLE, 0, labels(1))
+    assert kept.lost == 2
+    now += 3600 * keeping.HOURS + 60
+    kept.add("new", STABLE, 0, labels(1))
+    assert found.join([truth("4-0", 1), truth("new", 1)]) == [UNKNOWN, COUNTED]
+    assert sum(path.stat().st_size for path in (tmp_path / "predictions" / "r").glob("*.kept")) == PREDICTED.itemsize
+
+
+def test_half_a_record_of_one_who_died_is_overwritten(run, tmp_path) -> None:
+    first = Kept(run, "r", 0, clock=lambda: 60.0)
+    first.add("a", STABLE, 0, labels(1))
+    first.close()
+    (path,) = (tmp_path / "predictions" / "r").iterdir()
+    path.write_bytes(path.read_bytes() + b"half")
+    Kept(run, "r", 0, clock=lambda: 60.0).add("b", STABLE, 0, labels(1))
+    found = Joining(tmp_path, "r", "m")
+    assert found.join([truth("a", 1), truth("b", 1)]) == [COUNTED, COUNTED]
+
+
+def test_no_room_fails_no_request(run) -> None:
+    kept = Kept(run, "r", 0)
+    kept.add("a", STABLE, 0, labels(1))
+    os.close(kept._file)  # whatever the system says of the file
+    kept._file = os.open("/dev/full", os.O_WRONLY)
+    kept.add("b", STABLE, 0, labels(1))
+    assert kept.lost == 1
+    kept.add("c", STABLE, 0, labels(1))
+    assert kept.lost == 1
+
+
+def test_what_nobody_waits_for_any_more_is_removed(run, tmp_path) -> None:
+    for rollout in ("runs", "over", "young"):
+        Kept(run, rollout, 0).add("a", STABLE, 0, labels(1))
+    for rollout in ("runs", "over"):
+        os.utime(tmp_path / "predictions" / rollout, (0, 0))
+    joining.forget(tmp_path, ["runs"])
+    assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"runs", "young"}
+
+
+IDS = st.sampled_from([f"id-{at}" for at in range(6)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(IDS, st.integers(0, 1), st.integers(0, 2)), max_size=12),
+    st.lists(st.lists(st.tuples(IDS, st.integers(0, 1)), max_size=6), max_size=4),
+)
+def test_each_row_and_version_counts_once_however_its_labels_come(tmp_path_factory, answered, batches) -> None:
+    root = tmp_path_factory.mktemp("root")
+    kept = Kept(root / "run" / "x", "r", 0)
+    expected = {}
+    for identity, arm, index in answered:
+        kept.add(identity, arm, 0, labels(index))
+        expected.setdefault((identity, arm), index)
+    kept.close()
+    first: dict[str, int] = {}
+    found = Joining(root, "r", "m")
+    for batch in batches:
+        found.join([truth(identity, index) for identity, index in batch])
+        for identity, index in batch:
+            first.setdefault(identity, index)
+    for arm in (STABLE, CANDIDATE):
+        judged = [
+            said != first[identity] for (identity, of), said in expected.items() if of == arm and identity in first
+        ]
+        assert found.counts().get((0, arm), (0, 0)) == (len(judged), sum(judged))
+    assert len(list((root / "predictions").rglob(f"*{LABELS}"))) <= 1
+
+
+def test_a_body_is_one_label_or_many() -> None:
+    assert labels_in("m", b'{"id": "a", "value": "good"}').labels == [Label("a", 0, "good")]
+    several = labels_in("m", b'{"labels": [{"id": "a", "row": 2, "value": 1}, {"id": "b", "value": true}]}')
+    assert several.labels == [Label("a", 2, 1), Label("b", 0, True)]
+    assert msgspec.json.decode(told(several, [COUNTED, UNKNOWN])) == {
+        "counted": 1,
+        "repeated": 0,
+        "unknown": [{"id": "b", "row": 0}],
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"labels": []}',
+        b'{"id": "a"}',
+        b'{"id": "a", "value": null}',
+        b'{"id": "a b", "value": 1}',
+        b'{"id": "a", "value": 1, "row": -1}',
+        b'{"id": "a", "value": 1, "row": 4294967296}',
+        b'{"id": "a", "value": 1, "more": 1}',
+        b'{"id": "a", "value": "' + b"x" * 129 + b'"}',
+        b'{"labels": [' + b",".join([b'{"id": "a", "value": 1}'] * 2001) + b"]}",
+    ],
+)
+def test_any_other_body_is_refused_with_the_form_that_is_taken(body) -> None:
+    with pytest.raises(Problem, match="Send ") as refused:
+        labels_in("m", body)
+    assert refused.value.status == 400
