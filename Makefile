@@ -7,6 +7,8 @@
 # make bench   how fast it serves, beside a bare server and nine others, which it installs (6 GB); ARGS="--only single"
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
 # make fuzz    a million requests made from right ones, and 300,000 calls of gRPC (atheris); CASES= and CALLS= for more
+# make bench-rollouts   how often rollouts of equal versions are wrongly rolled back, and how soon worse ones are caught
+# make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
 # make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
 # make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
@@ -37,7 +39,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: swap crowd chaos help setup demo test thorough test-formats lint bench bench-registry fuzz storm docs lock clean
+.PHONY: swap crowd chaos help setup demo test thorough test-formats lint bench bench-registry fuzz storm docs lock clean bench-rollouts
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -118,6 +120,9 @@ swap: setup
 crowd: export MAINSTAY_TEST_CROWD ?= 10000
 crowd: setup
 	@$(BIN)/python -m pytest -s --timeout 600 tests/serving/test_crowds.py $(ARGS)
+
+bench-rollouts: setup
+	@$(BIN)/python benchmarks/rollouts.py $(ARGS)
 
 storm: export MAINSTAY_TEST_KILLS ?= 1000
 storm: setup

@@ -12,15 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainstay.models.answers import Answers
+from mainstay.models.package import Draft, Package, encoded
+from mainstay.models.signature import Column, Signature
+from mainstay.operations.labels import BadLabelsFile, _labels
 from mainstay.serving.predictions import joining, keeping
 from mainstay.serving.predictions.bodies import labels_in, told
 from mainstay.serving.predictions.joining import COUNTED, REPEATED, UNKNOWN, Joining, Truth
+from mainstay.serving.predictions.judging import CannotJudge, NotALabel, judge
 from mainstay.serving.predictions.keeping import Kept
 from mainstay.serving.predictions.messages import Label
 from mainstay.serving.predictions.records import LABELS, PREDICTED, key_of, minute_in
 from mainstay.serving.protocols.codec import Problem
 
 STABLE, CANDIDATE = 0, 1
+X = Column(name="x", type="number")
 
 
 def labels(*indices):
@@ -133,12 +138,11 @@ def test_no_room_fails_no_request(run) -> None:
 
 
 def test_what_nobody_waits_for_any_more_is_removed(run, tmp_path) -> None:
-    for rollout in ("runs", "over", "young"):
+    for rollout in ("runs", "ended", "left"):
         Kept(run, rollout, 0).add("a", STABLE, 0, labels(1))
-    for rollout in ("runs", "over"):
-        os.utime(tmp_path / "predictions" / rollout, (0, 0))
-    joining.forget(tmp_path, ["runs"])
-    assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"runs", "young"}
+    os.utime(tmp_path / "predictions" / "left", (0, 0))
+    joining.forget(tmp_path, "ended")
+    assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"runs"}
 
 
 IDS = st.sampled_from([f"id-{at}" for at in range(6)])
@@ -203,3 +207,69 @@ def test_any_other_body_is_refused_with_the_form_that_is_taken(body) -> None:
     with pytest.raises(Problem, match="Send ") as refused:
         labels_in("m", body)
     assert refused.value.status == 400
+
+
+def package(signature, **attestations):
+    """A version's signature, and what is attested of it."""
+    draft = Draft(content={"signature.json": encoded(signature)}, attestations=attestations)
+    blobs = {draft.manifest().files[name].sha256: data for name, data in (draft.content | attestations).items()}
+    return Package(draft.manifest(), blobs.__getitem__)
+
+
+def test_a_label_is_right_where_it_is_the_one_that_was_answered_by_each_version_s_own_order() -> None:
+    stable = Signature(inputs=(X,), task="multiclass", target="y", labels=(1, 2, 3))
+    candidate = Signature(inputs=(X,), task="multiclass", target="y", labels=(3, 2, 1, 4))
+    judged = judge(package(stable), package(candidate))
+    assert [judged(3)(STABLE, 2.0), judged("3")(CANDIDATE, 0.0), judged(3)(CANDIDATE, 2.0)] == [False, False, True]
+    assert (judged(4)(STABLE, 0.0), judged(4)(CANDIDATE, 3.0)) == (True, False)
+    for wrong in (5, "5", True, 1.0, "one"):
+        with pytest.raises(NotALabel, match=r"no label of this model\. Known: 1, 2, 3"):
+            judged(wrong)
+
+
+def test_a_number_is_wrong_where_it_is_further_off_than_the_stable_version_usually_is() -> None:
+    signature = Signature(inputs=(X,), task="regression", target="y")
+    evaluated = package(signature, **{"evaluation.json": b'{"metrics": {"mae": {"value": 2.0}}}'})
+    judged = judge(evaluated, package(signature))
+    said = [judged(10)(CANDIDATE, answer) for answer in (10.0, 12.0, 12.1, 7.9, float("nan"))]
+    assert said == [False, False, True, True, True]
+    assert judged("1e1")(STABLE, 10.0) is False
+    for wrong in ("ten", "nan", "inf", True, 10**400):
+        with pytest.raises(NotALabel, match="send a number"):
+            judged(wrong)
+    with pytest.raises(CannotJudge, match="without an evaluation"):
+        judge(package(signature), evaluated)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "id,row,value\na,0,good\nb,2,bad\n"),
+        ("a.CSV", "\ufeffvalue,id\ngood,a\n"),
+        ("a.jsonl", '{"id": "a", "value": true}\n\n{"id": "b", "row": 1, "value": 2.5}\n'),
+    ],
+)
+def test_labels_are_read_from_files_as_people_have_them(tmp_path, name, text) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    found = list(_labels(file))
+    assert found[0]["id"] == "a"
+    assert labels_in("m", msgspec.json.encode({"labels": found}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "id,value\na\n"),
+        ("a.csv", "id,value\na,b,c\n"),
+        ("a.csv", "id,row,value\na,x,b\n"),
+        ("a.csv", "row,value\n0,b\n"),
+        ("a.jsonl", "good\n"),
+        ("a.jsonl", b"\xff\n"),
+    ],
+)
+def test_a_file_that_has_no_labels_is_refused_by_its_line(tmp_path, name, text) -> None:
+    file = tmp_path / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BadLabelsFile, match=r"Line [12] of "):
+        list(_labels(file))

@@ -75,7 +75,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 def listed(url: str, *, key_file: Path | None) -> RemoteModels:
     """What a server serves, and what it could. Raises as `change`."""
-    said = _post(url, "/v2/repository/index", key_file)
+    said = post(url, "/v2/repository/index", key_file)
     try:
         return RemoteModels(url=url, models=msgspec.json.decode(said, type=list[RemoteModel]))
     except msgspec.DecodeError as error:
@@ -92,7 +92,7 @@ def change(url: str, model: str, verb: str, *, key_file: Path | None) -> Asked:
     Raises:
         BadKeyFile, BadServerUrl; ServerRefused, ServerAway.
     """
-    _post(url, f"/v2/repository/models/{quote(model, safe='')}/{verb}", key_file)
+    post(url, f"/v2/repository/models/{quote(model, safe='')}/{verb}", key_file)
     return Asked(url=url, model=model, verb=verb)
 
 
@@ -116,7 +116,18 @@ def read_key(path: Path) -> str:
     return text
 
 
-def _post(url: str, path: str, key_file: Path | None) -> bytes:
+def post(url: str, path: str, key_file: Path | None, body: bytes = b"{}") -> bytes:
+    """What a server answers to a JSON body.
+
+    Args:
+        url: of the server.
+        path: on it.
+        key_file: of a key to show; by default the one that MAINSTAY_KEY_FILE names.
+        body: JSON.
+
+    Raises:
+        BadKeyFile, BadServerUrl; ServerRefused, ServerAway.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise BadServerUrl(f"{url!r} is no URL of a server, such as https://ml.example.org:8080.")
@@ -126,7 +137,7 @@ def _post(url: str, path: str, key_file: Path | None) -> bytes:
         if parts.scheme == "http" and not loopback(parts.hostname):
             raise BadServerUrl(f"At {url} the key would go over the network in the clear: use https.")
         headers["Authorization"] = f"Bearer {read_key(named)}"
-    request = Request(url.rstrip("/") + path, data=b"{}", headers=headers, method="POST")  # noqa: S310 - http or https
+    request = Request(url.rstrip("/") + path, data=body, headers=headers, method="POST")  # noqa: S310 - http or https
     opener = build_opener(_NoRedirect, ProxyHandler({}))
     try:
         with opener.open(request, timeout=WITHIN) as reply:

@@ -171,7 +171,7 @@ class Candidates:
         followed = self._followed.pop(rollout)
         _end_probe(followed)
         evidence_slots.forget(self._run, rollout)
-        self._labelling.forget(self._followed)
+        self._labelling.forget(rollout)
 
 
 def _end_probe(followed: _Followed) -> None:

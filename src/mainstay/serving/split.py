@@ -148,7 +148,7 @@ class Split:
     async def _shadow(self, ours: Walk) -> None:
         """Asks the candidate what the stable version was asked, whose answer is on its way."""
         walk = Walk(self.plane, self.candidate, ours.request, ours.asked if self.trial.same else None)
-        walk.trace = None
+        walk.trace, walk.identity = None, ours.identity
         try:
             await walk.read()
             walk.ask_now()

@@ -13,6 +13,7 @@ from mainstay.serving.evidence_slots import STABLE, Counts, Keys
 from mainstay.serving.leases import Lease
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import CallerGone
+from mainstay.serving.predictions.keeping import Kept
 from mainstay.serving.protocols.open_inference.inference import NamesAnother
 from mainstay.serving.routing import Candidate
 from mainstay.serving.splitting import Urn, in_share, key_of_field, place_of_key
@@ -63,6 +64,8 @@ class Trial:
         """Whether the next request is the candidate's, where no key decides that; of a shadow, whether it is copied."""
         self.is_shadow = wish.mode == "shadow"
         self.is_sticky = sticky = wish.mode == "split" and (wish.header or wish.field) is not None
+        compares = wish.mode in ("split", "shadow") and stable.signature.task != "general"
+        self._kept = Kept(run, wish.rollout, worker) if compares else None
         self._keys = Keys(run, wish.rollout, wish.step) if sticky else None
         self.key_of_field = key_of_field(stable.signature, wish.field) if sticky and wish.field is not None else None
         self._usual = 0.0
@@ -97,6 +100,8 @@ class Trial:
             return  # who names a version has chosen for himself
         if error is None and walk.answers is not None and seconds is not None:
             self.counts.answered(arm, seconds, self.score(walk.answers))
+            if self._kept is not None and walk.identity is not None:  # the caller was told it, and may tell the outcome
+                self._kept.add(walk.identity, arm, self.wish.step, walk.answers)
         elif error is None or isinstance(error, CallerGone):
             self.counts.left(arm, seconds)
         elif is_refusal(error):

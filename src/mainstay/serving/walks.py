@@ -46,7 +46,7 @@ class Walk:
     """One version's part in a request, step by step: `read`, `ask_now`, then `ask_later` where that gave nothing, and
     `write`. Each may raise what the plane has an answer for."""
 
-    __slots__ = ("_began", "_plane", "answers", "asked", "error", "request", "seconds", "target", "trace")
+    __slots__ = ("_began", "_plane", "answers", "asked", "error", "identity", "request", "seconds", "target", "trace")
 
     def __init__(self, plane: Plane, target: Target, request: Request, asked: Asked | None = None) -> None:
         """`asked`: it was read before."""
@@ -54,6 +54,8 @@ class Walk:
         self.trace = request.trace
         """Told of the steps, for as long as the request has no answer."""
         self.answers: Answers | None = None
+        self.identity: str | None = None
+        """The prediction id, once the answer is written."""
         self.error: Exception | None = None
         """Why there are none, where somebody found that in our place."""
         self.seconds: float | None = None
@@ -117,7 +119,8 @@ class Walk:
         codec, request = self.target.codec, self.request
         if self.trace is not None:
             self.trace.step("write")
-        said = self.answers, self.asked, self._plane.identity(self.asked, request.given)
+        self.identity = self._plane.identity(self.asked, request.given)
+        said = self.answers, self.asked, self.identity
         if request.long or self.rows > MANY_ROWS:
             written = await self._plane.aside(codec.write, *said)
         else:

@@ -150,12 +150,11 @@ class Joining:
             os.close(handle)
 
 
-def forget(root: Path, rollouts: Iterable[str]) -> None:
-    """Removes what is kept of other rollouts than those that run, once nothing was added for as long as rows wait."""
-    running = set(rollouts)
+def forget(root: Path, ended: str) -> None:
+    """Removes what is kept of a rollout that has ended, and of any that nothing was added to for as long as rows wait,
+    as that of a server that was killed."""
     for folder in (root / FOLDER).glob("*"):
-        old = time.time() - folder.stat().st_mtime > HOURS * 3600
-        if folder.name not in running and old:
+        if folder.name == ended or time.time() - folder.stat().st_mtime > HOURS * 3600:
             shutil.rmtree(folder, ignore_errors=True)
 
 

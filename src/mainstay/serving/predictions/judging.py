@@ -9,9 +9,10 @@ import msgspec
 
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.package import EVALUATION, Package
-from mainstay.models.signature import Signature
+from mainstay.models.signature import Label, Signature
 from mainstay.serving.predictions.joining import Wrong
 from mainstay.serving.predictions.messages import Value
+from mainstay.serving.replies import label_key
 
 
 class NotALabel(MainstayError):
@@ -54,23 +55,34 @@ def judge(stable: Package, candidate: Package) -> Judge:
 
 def _numbers(error: float) -> Judge:
     def judge_by(value: Value) -> Wrong:
-        if isinstance(value, bool | str) or not math.isfinite(value):
+        truth = _number(value)
+        if truth is None:
             raise NotALabel(f"{value!r} is no outcome of a model that answers with numbers: send a number.")
-        truth = float(value)
         return lambda arm, said: not abs(said - truth) <= error  # also of what is not a number
 
     return judge_by
 
 
+def _number(value: Value) -> float | None:
+    """A finite number, or one that a text spells; None: there is none."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _label(value: Value, signatures: tuple[Signature, Signature]) -> Wrong:
-    indices = [
-        next((at for at, label in enumerate(each.labels) if label == value and type(label) is type(value)), None)
-        for each in signatures
-    ]
+    indices = [next((at for at, label in enumerate(each.labels) if _means(value, label)), None) for each in signatures]
     if indices == [None, None]:
         known = ", ".join(repr(label) for label in signatures[0].labels[:20])
         raise NotALabel(f"{value!r} is no label of this model. Known: {known}.")
     return lambda arm, said: said != indices[arm]
+
+
+def _means(value: Value, label: Label) -> bool:
+    """Whether an outcome is a label: the same value, or its name in answers, as a CSV file has it."""
+    return value == label_key(label) if isinstance(value, str) else value == label and type(value) is type(label)
 
 
 def _typical_error(package: Package) -> float:

@@ -51,6 +51,9 @@ class Kept:
             self._minute = -1
         self.lost += 1
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Keeps nothing more in the present file."""
         if self._file >= 0:

@@ -73,12 +73,11 @@ class Labelling:
                 found[step] = structs.replace(seen, stable=_labelled(seen.stable, labelled, wrong))
         return tuple(found[step] for step in sorted(found))
 
-    def forget(self, running: Iterable[str]) -> None:
-        """Lets go of what is kept of rollouts that are over, and removes what is too old."""
-        known = set(running)
+    def forget(self, ended: str) -> None:
+        """Removes what is kept of a rollout that has ended."""
         with self._lock:
-            self._rollouts = {rollout: kept for rollout, kept in self._rollouts.items() if rollout in known}
-        forget(self._root, known)
+            self._rollouts.pop(ended, None)
+        forget(self._root, ended)
 
 
 def _labelled(arm: Arm, labelled: int, wrong: int) -> Arm:
