@@ -177,7 +177,7 @@ def test_each_row_and_version_counts_once_however_its_labels_come(tmp_path_facto
 
 def test_a_body_is_one_label_or_many() -> None:
     assert labels_in("m", b'{"id": "a", "value": "good"}').labels == [Label("a", 0, "good")]
-    several = labels_in("m", b'{"labels": [{"id": "a", "row": 2, "value": 1}, {"id": "b", "value": true}]}')
+    several = labels_in("m", b'{"labels": [{"id": "a", "row": 2.0, "value": 1}, {"id": "b", "value": true}]}')
     assert several.labels == [Label("a", 2, 1), Label("b", 0, True)]
     assert msgspec.json.decode(told(several, [COUNTED, UNKNOWN])) == {
         "counted": 1,
@@ -197,6 +197,7 @@ def test_a_body_is_one_label_or_many() -> None:
         b'{"id": "a", "value": null}',
         b'{"id": "a b", "value": 1}',
         b'{"id": "a", "value": 1, "row": -1}',
+        b'{"id": "a", "value": 1, "row": 0.5}',
         b'{"id": "a", "value": 1, "row": 4294967296}',
         b'{"id": "a", "value": 1, "more": 1}',
         b'{"id": "a", "value": "' + b"x" * 129 + b'"}',
@@ -222,7 +223,8 @@ def test_a_label_is_right_where_it_is_the_one_that_was_answered_by_each_version_
     judged = judge(package(stable), package(candidate))
     assert [judged(3)(STABLE, 2.0), judged("3")(CANDIDATE, 0.0), judged(3)(CANDIDATE, 2.0)] == [False, False, True]
     assert (judged(4)(STABLE, 0.0), judged(4)(CANDIDATE, 3.0)) == (True, False)
-    for wrong in (5, "5", True, 1.0, "one"):
+    assert judged(1.0)(STABLE, 0.0) is False  # JSON has one kind of number
+    for wrong in (5, "5", True, 1.5, "one"):
         with pytest.raises(NotALabel, match=r"no label of this model\. Known: 1, 2, 3"):
             judged(wrong)
 

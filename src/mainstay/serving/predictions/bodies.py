@@ -22,7 +22,11 @@ _FORM = 'Send {"id": "…", "row": 0, "value": …}, or {"labels": [{…}, …]}
 class _Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
     value: bool | int | float | Annotated[str, msgspec.Meta(max_length=LONGEST)]
-    row: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
+    row: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] | Annotated[float, msgspec.Meta(ge=0, lt=1 << 32)] = 0
+
+    def __post_init__(self) -> None:
+        if self.row != int(self.row):
+            raise ValueError("a row is a whole number")  # of which 2.0 is one in JSON
 
 
 class _Several(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +45,7 @@ def labels_in(model: str, body: bytes) -> Labels:
         found = msgspec.convert(said, _Several).labels if several else [msgspec.convert(said, _Label)]
     except msgspec.DecodeError as error:  # of which a value that does not fit is one
         raise Problem(400, f"The labels cannot be read: {error}. {_FORM}") from None
-    return Labels(model, [Label(each.id, each.row, each.value) for each in found])
+    return Labels(model, [Label(each.id, int(each.row), each.value) for each in found])
 
 
 def told(labels: Labels, became: Sequence[int]) -> bytes:

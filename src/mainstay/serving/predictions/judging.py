@@ -82,7 +82,9 @@ def _label(value: Value, signatures: tuple[Signature, Signature]) -> Wrong:
 
 def _means(value: Value, label: Label) -> bool:
     """Whether an outcome is a label: the same value, or its name in answers, as a CSV file has it."""
-    return value == label_key(label) if isinstance(value, str) else value == label and type(value) is type(label)
+    if isinstance(value, str):
+        return value == label_key(label)
+    return value == label and isinstance(value, bool) == isinstance(label, bool)
 
 
 def _typical_error(package: Package) -> float:
