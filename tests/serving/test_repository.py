@@ -19,7 +19,8 @@ from mainstay.registry.store import Registry
 from mainstay.serving import control
 from mainstay.serving.access import Caller
 from mainstay.serving.control import Control
-from mainstay.serving.management import passed_on
+from mainstay.serving.management import joined, passed_on
+from mainstay.serving.predictions.messages import Label, Labels
 from mainstay.serving.protocols.codec import Problem, Wish
 
 INDEX = "/v2/repository/index"
@@ -128,7 +129,23 @@ def test_wishes_beyond_what_is_done_at_once_are_refused_and_faults_are_told(tmp_
         if wish.model == "broken":
             raise RuntimeError("secret")
 
-    listening = Control(tmp_path / control.NAME, manage, log=lambda kind, message, **facts: logged.append(message))
+    def label(labels: Labels) -> list[int]:
+        if labels.model == "full":
+            raise OSError(28, "No space left on device")
+        if labels.model == "broken":
+            raise RuntimeError("secret")
+        return [0]
+
+    def log(kind: str, message: str, **facts: object) -> None:
+        logged.append(message)
+
+    listening = Control(tmp_path / control.NAME, manage, label=label, log=log)
+
+    def told(model: str, path: str | None = str(listening.path)) -> str:
+        try:
+            return str(asyncio.run(joined(Labels(model, [Label("a", 0, 1)]), path)))
+        except Problem as problem:
+            return f"{problem.status} {problem}"
 
     def said(model: str, path: str | None = str(listening.path), caller: Caller | None = Caller("ann", "1")) -> str:  # noqa: B008
         try:
@@ -148,7 +165,13 @@ def test_wishes_beyond_what_is_done_at_once_are_refused_and_faults_are_told(tmp_
         taken = [listening._free.acquire(blocking=False) for _ in range(control.AT_ONCE)]
         assert all(taken)
         assert "changes are under way" in said("loan")
+        assert told("loan") == "[0]"  # labels do not wait for changes
+        assert "503 The labels could not be kept (No space left on device)" in told("full")
+        assert told("broken").startswith("500 ")
+        assert not any("secret" in each for each in logged)
+        assert told("loan", path=None).startswith("503 ")
     finally:
         listening.close()
     assert said("loan").startswith("503 ")
+    assert told("loan").startswith("503 ")
     assert len(asked) == 3
