@@ -32,8 +32,9 @@ def history(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List where the aliases and the deployment of MODEL pointed: since when, by whom, from where, and why; and its
-    rollouts, move by move, with what servers had seen by then.
+    """List where the aliases and the deployment of MODEL pointed, and how its rollouts went.
+
+    Since when, by whom, from where, and why; and rollouts move by move, with what servers had seen by then.
 
     Example: mainstay history credit
     """
