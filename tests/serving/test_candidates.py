@@ -23,7 +23,7 @@ from mainstay.registry.plans import WHOLE, Plan, Sticky
 
 V2 = v2([ROW])
 CSV = csv_of([ROW])
-REQUESTS = int(os.environ.get("MAINSTAY_TEST_REQUESTS", "1000"))
+REQUESTS = min(int(os.environ.get("MAINSTAY_TEST_REQUESTS", "1000")), 2 * WHOLE)
 
 
 PATH = "/models/loan/predict"

@@ -14,7 +14,7 @@ from mainstay.registry.plans import WHOLE, Plan
 from mainstay.registry.store import Registry
 
 RIGHT = {f"loan:{number}": good(1200.5, 1, True, SECONDS, number - 1.0) for number in (1, 2)}
-TURNS = int(os.environ.get("MAINSTAY_TEST_REQUESTS", "2000")) // 2000
+TURNS = 10 if int(os.environ.get("MAINSTAY_TEST_REQUESTS", "2000")) > 2000 else 1
 HOST = "mainstay.serving.host"
 
 
@@ -85,7 +85,7 @@ def test_blue_green_switches_at_once_and_back(server, callers):
         assert server.settled("loan") == {}
         assert rollout.to("warm") == {}
         only(callers, "loan:1")
-        for _ in range(max(1, 20 * (TURNS - 1))):
+        for _ in range(TURNS * TURNS):
             assert rollout.to("warm", state="watching", traffic="candidate") == {}
             only(callers, "loan:2")
             assert rollout.to("warm", state="rolling_back", traffic="stable") == {}

@@ -21,8 +21,8 @@ from mainstay.serving.walks import Walk, is_refusal
 
 SHADOWS = 8
 """Copies for a shadow that a worker has under way at a time; more are dropped."""
-REST = 19.0
-"""A row is asked of both versions in a twentieth of the time at most."""
+REST = 49.0
+"""A row is asked of both versions in a fiftieth of the time at most."""
 SOONEST = 0.25
 """Seconds before which nobody gives a candidate up that has not answered: what it does then is counted all the same,"""
 USUAL = 5.0
