@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from contextlib import closing
 from http.client import HTTPConnection
+from itertools import count, islice
 
 import pytest
 from callers import calling as calling_without_a_pause
@@ -20,6 +21,7 @@ from mainstay.models.golden import Golden
 from mainstay.models.package import GOLDEN, SIGNATURE, Draft, encoded
 from mainstay.models.signature import Column, Signature
 from mainstay.registry.plans import WHOLE, Plan, Sticky
+from mainstay.serving.splitting import in_share, place_of_key
 
 V2 = v2([ROW])
 CSV = csv_of([ROW])
@@ -119,25 +121,34 @@ def test_a_changed_answer_and_a_refused_row_are_counted_and_callers_keep_their_a
 
 
 def test_who_has_the_candidate_keeps_it_whichever_worker_and_protocol_he_asks(server):
-    people = [f"person {number}" for number in range(16)]
     plan = Plan(strategy="canary", steps=(2500, 5000), sticky=Sticky(header="x-person"))
     with rolling_out(server, "loan", 2, plan) as rollout, calling(server.grpc) as grpc:
         assert server.settled("loan") == {}
         rollout.open(2500)
+        small, large, others = (
+            people_of(rollout.rollout.id, *ends) for ends in ((0, 2500), (2500, 5000), (5000, WHOLE))
+        )
+        people = small | large | others
         first = {person: answers_of(server, grpc, person) for person in people}
         assert all(len(versions) == 1 for versions in first.values())
         chosen = {person for person, versions in first.items() if versions == {"2"}}
-        assert 0 < len(chosen) < 14  # 4 in the mean
+        assert chosen == small
         with server.client() as client:  # who does not say who he is stays where he was
             assert {client.post(PATH, json=ROW).json()["model"] for _ in range(20)} == {"loan:1"}
             by_name = client.post("/v2/models/loan/versions/1/infer", json=V2, headers={"x-person": min(chosen)})
             assert by_name.json()["model_version"] == "1"
-        stable, candidate = rollout.counted(16)
-        assert (stable.requests, candidate.requests) == (16 - len(chosen), len(chosen))  # each person once
+        stable, candidate = rollout.counted(15)
+        assert (stable.requests, candidate.requests) == (10, 5)  # each person once
         rollout.open(5000, step=1)
         second = {person for person in people if answers_of(server, grpc, person) == {"2"}}
-        assert chosen < second
-        rollout.counted(16, step=1)
+        assert second == small | large
+        rollout.counted(15, step=1)
+
+
+def people_of(rollout: str, least: int, below: int) -> set[str]:
+    """Five whose keys stand between two shares."""
+    everybody = ((name, place_of_key(rollout, name.encode())) for name in map("person {}".format, count()))
+    return set(islice((name for name, at in everybody if in_share(at, below) and not in_share(at, least)), 5))
 
 
 def answers_of(server, grpc, person: str) -> set[str]:
