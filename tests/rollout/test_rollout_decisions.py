@@ -16,6 +16,7 @@ from mainstay.rollout.decide import DEATHS, ERRORS, decide, noted
 from mainstay.rollout.errors import IllegalMove, NotToBePromoted
 from mainstay.rollout.states import FINAL, FORWARD, MOVES, STATES, drawn
 from mainstay.rollout.strategies import STRATEGIES, next_worker
+from mainstay.serving.splitting import has_turn
 
 CANARY = Plan(strategy="canary", steps=(100, 5000, WHOLE), hold=60.0)
 BLUE_GREEN = Plan(strategy="blue-green", warm=60.0)
@@ -211,7 +212,7 @@ def test_blue_green_is_ready_everywhere_then_switches_then_is_watched():
 def test_a_rolling_update_takes_the_next_worker_when_the_last_one_follows_and_was_held():
     plan = Plan(strategy="rolling", hold=20.0)
     running, shares = rollout(plan), []
-    at = world(elapsed=10.0, workers=3)
+    at = world(elapsed=10.0, evidence=seen(probes=(Probe(rows=8, workers=3),)))
     while running.state in ("validating", "progressing"):
         assert decide(running, replace(at, acknowledged=False), said("successful")) is None
         decision = decide(running, at, said("successful"))
@@ -222,7 +223,7 @@ def test_a_rolling_update_takes_the_next_worker_when_the_last_one_follows_and_wa
         shares.append((running.state, running.mode, running.share))
     assert shares == [
         ("progressing", "rolling", 3333),
-        ("progressing", "rolling", 6667),
+        ("progressing", "rolling", 6666),
         ("progressing", "rolling", WHOLE),
         ("promoting", "off", WHOLE),
     ]
@@ -233,7 +234,8 @@ def test_every_worker_follows_one_after_the_other(workers):
     shares = [0]
     while shares[-1] < WHOLE:
         shares.append(next_worker(shares[-1], workers))
-    assert [round(share * workers / WHOLE) for share in shares] == list(range(workers + 1))
+    turns = [sum(has_turn(worker, workers, share) for worker in range(workers)) for share in shares]
+    assert turns == list(range(workers + 1))
 
 
 def test_recreate_is_validated_and_then_takes_all():

@@ -95,7 +95,7 @@ class Rollouts(RuleBasedStateMachine):
         self.takes, self.by_hand, self.result, self.clock, self.looked = STABLE, False, "pending", 0.0, 0.0
         lines = {
             "recreate": [],
-            "rolling": [("rolling", round(k * WHOLE / workers)) for k in range(1, workers + 1)],
+            "rolling": [("rolling", k * WHOLE // workers) for k in range(1, workers + 1)],
             "blue-green": [("warm", 0)],
             "shadow": [("shadow", plan.steps[0])],
         }
@@ -162,7 +162,7 @@ class Rollouts(RuleBasedStateMachine):
     # Who looks after it.
 
     def world(self) -> World:
-        probes = tuple(Probe(rows=8) for _ in range(self.tried)) + (
+        probes = tuple(Probe(rows=8, workers=self.workers) for _ in range(self.tried)) + (
             (Probe(problem="it hangs"),) if self.problem else ()
         )
         return World(
@@ -173,7 +173,6 @@ class Rollouts(RuleBasedStateMachine):
             stable_is=self.takes,
             evidence=seen(probes=probes, deaths=self.deaths),
             errors={"http://a": "it is damaged"} if self.error else {},
-            workers=self.workers,
         )
 
     @property

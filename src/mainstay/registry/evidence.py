@@ -63,6 +63,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     """The same of the stable version on the same rows, where it takes them."""
     memory: int = 0
     """Bytes of its process."""
+    workers: int = 1
+    """Of the server, which a rolling update takes one after the other."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):

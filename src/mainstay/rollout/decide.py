@@ -48,8 +48,11 @@ class World:
     evidence: Evidence
     errors: Mapping[str, str] = field(default_factory=dict)
     """By server, why it cannot bring up the rollout's other version."""
-    workers: int = 1
-    """Of a server; the largest number of them where they differ."""
+
+    @property
+    def workers(self) -> int:
+        """Of a server; the largest number of them where they differ."""
+        return max((probe.workers for probe in self.evidence.probes), default=1)
 
 
 class Decision(NamedTuple):

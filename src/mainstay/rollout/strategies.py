@@ -60,9 +60,9 @@ def _share(plan: Plan, step: int, before: int, workers: int) -> int:
 
 
 def next_worker(share: int, workers: int) -> int:
-    """The share of workers after one more has followed; `round(share * workers / WHOLE)` of them are meant by it."""
+    """The share of workers after one more has followed; rounded down, as servers round it up."""
     following = round(share * workers / WHOLE) + 1
-    return WHOLE if following >= workers else round(following * WHOLE / workers)
+    return WHOLE if following >= workers else following * WHOLE // workers
 
 
 def has_steps(plan: Plan) -> bool:

@@ -44,6 +44,8 @@ class _Followed:
     lost_before: int
     """How often the candidate's host had been lost before."""
     workers_lost: int = 0
+    workers: int = 1
+    """The most there were."""
     memory: int = 0
     probing: Probing | None = None
     probe: Probe | None = None
@@ -95,6 +97,7 @@ class Candidates:
                 lost = self._hosts.lost(wish.version)
                 followed = self._followed[wish.rollout] = _Followed(model, wish, lost)
             followed.wish, followed.gone_at = wish, None
+            followed.workers = max(followed.workers, len(workers))
             followed.workers_lost += gone * (wish.mode in ("rolling", "watch"))
             if wish.mode == "probe" and table is not None:
                 self._probe(followed, table)
@@ -144,7 +147,7 @@ class Candidates:
             steps=self._labelling.added(rollout, evidence_slots.seen(self._run, rollout)),
             deaths=self._hosts.lost(version) - followed.lost_before + followed.workers_lost,
             memory=followed.memory,
-            probes=() if probe is None else (structs.replace(probe, memory=followed.memory),),
+            probes=() if probe is None else (structs.replace(probe, memory=followed.memory, workers=followed.workers),),
         )
         if evidence == followed.said:
             return
