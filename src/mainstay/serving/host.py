@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
 from typing import TextIO
 
 import msgspec
@@ -31,6 +30,7 @@ from mainstay.models.signature import InputError
 from mainstay.registry.blobs import FolderBlobs
 from mainstay.serving.frames import ANSWER_WITHIN, Ask, Told, framed, next_frame
 from mainstay.serving.logs import Log, logger, place_of, take_over
+from mainstay.serving.thread_clock import thread_clock
 
 LEFT_ALONE = 5.0
 """Seconds without a worker after which a host ends whose agent is gone."""
@@ -54,15 +54,17 @@ class _Answering:
         self._model, self._log, self._nowhere, self._asker, self._seconds = model, log, nowhere, asker, seconds
         self.spent = False
         """Whether the process has no memory left to go on with."""
+        self._clock: Callable[[], float] | None = None
 
     def __call__(self, ask: Ask) -> Told:
         # A clock of its own thread, which needs no lock of Python's: it ends a model that hangs in C too.
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._nowhere)
         try:
             cells = ask.cells()
-            begun = perf_counter()
+            clock = self._clock = self._clock or thread_clock()  # made here: of the thread that computes
+            begun = clock()
             answers = self._model.answer(cells)
-            return Told.of(ask.id, answers, perf_counter() - begun)
+            return Told.of(ask.id, answers, clock() - begun)
         except InputError as error:
             return Told(ask.id, error=str(error), refused=True)
         except MainstayError as error:  # it did not keep to its contract, in words that quote nobody
