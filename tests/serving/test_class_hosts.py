@@ -64,7 +64,7 @@ def test_it_is_served_once_the_operator_trusts_it(server):
     assert "is Python code" in server.settled("risk")["risk"]
     assert not server.children("mainstay.serving.host")
     with server.client() as client:
-        assert client.post("/models/risk/predict", json={"x": 0}).status_code == 404
+        assert client.post("/models/risk/predict", json={"x": 0}).status_code == 503
         assert client.post("/models/loan/predict", json=ROW).status_code == 200
     trust(server.folder, server.code, class_memory_mb=2048, class_seconds=2.0)
     with server.client() as client:

@@ -12,6 +12,7 @@ from mainstay.serving import candidates, metrics
 from mainstay.serving.candidates import Candidates
 from mainstay.serving.evidence_slots import CANDIDATE, Counts
 from mainstay.serving.leases import Lease
+from mainstay.serving.predictions.labelling import Labelling
 from mainstay.serving.routing import Candidate, Placed, Route, Table
 
 
@@ -63,7 +64,9 @@ def table(mode="split", share=1000, model="loan") -> Table:
 def follows(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "EVERY", 0.0)
     registry, hosts = Registry(), Hosts()
-    return registry, hosts, Candidates(registry, tmp_path, hosts, member="me")  # type: ignore[arg-type] # what is asked
+    labelling = Labelling(registry, tmp_path, "me")  # type: ignore[arg-type] # no label comes here
+    following = Candidates(registry, tmp_path, hosts, member="me", labelling=labelling)  # type: ignore[arg-type] # what is asked
+    return registry, hosts, following
 
 
 def test_a_registry_that_is_away_ends_no_lease_by_itself_and_is_told_later(follows, tmp_path):

@@ -122,7 +122,7 @@ def test_a_server_refuses_what_is_not_signed_and_says_so(folder: Path) -> None:
     with serving(folder) as server:
         assert "is not signed" in server.settled("double")["double"]
         with server.client() as client:
-            assert client.get("/models/double").status_code == 404
+            assert client.get("/models/double").status_code == 503
             sign(folder, "double:1", folder / "key.pem")  # is seen without anybody's help
             until(lambda: client.get("/models/double").status_code == 200)
         assert server.settled("double") == {}
@@ -146,14 +146,14 @@ def test_a_running_server_obeys_what_the_operator_writes_and_is_loosened_by_noth
         until(lambda: f"{refused} is not loaded" in server.log.read_text())
         assert status() == 200  # it was admitted; what cannot be understood changes nothing for it
         asked(folder, mine.public_key)
-        until(lambda: status() == 404)
+        until(lambda: status() == 503)
         operator.unlink()  # does not loosen it
         until(lambda: "asked for signatures, and does not any more" in server.log.read_text())
-        assert status() == 404
+        assert status() == 503
         asked(folder, mine.public_key)
         sign(folder, "double:1", folder / "key.pem")
         until(lambda: status() == 200)
-        assert client.get("/models/second").status_code == 404
+        assert client.get("/models/second").status_code == 503
 
 
 def test_a_version_that_is_not_signed_leaves_the_one_before_answering_while_that_is_signed(folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_version_that_is_not_signed_leaves_the_one_before_answering_while_that
         assert "double:2 is not signed" in server.settled("double")["double"]
         assert client.get("/models/double").json()["version"] == 1
         asked(folder, other.public_key)
-        until(lambda: client.get("/models/double").status_code == 404)
+        until(lambda: client.get("/models/double").status_code == 503)
 
 
 def test_the_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

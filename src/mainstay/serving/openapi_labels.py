@@ -12,7 +12,12 @@ Json = dict[str, Any]
 _LABEL: Json = {
     "type": "object",
     "properties": {
-        "id": {"type": "string", "pattern": ID_PATTERN, "description": "The prediction's."},
+        "id": {
+            "type": "string",
+            "pattern": ID_PATTERN,
+            "description": "The prediction's.",
+            "example": "019f1b5e-7c1a-7b7e-9d43-5b1c8f0f6a2e",
+        },
         "row": {"type": "integer", "minimum": 0, "maximum": (1 << 32) - 1, "default": 0, "description": "From 0."},
         "value": {
             "anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string", "maxLength": LONGEST}],
