@@ -115,7 +115,7 @@ bench-registry: setup
 
 swap: export MAINSTAY_TEST_REQUESTS ?= 500000
 swap: setup
-	@$(BIN)/python -m pytest -s --timeout 3600 tests/serving/test_swaps.py tests/serving/test_promotions.py \
+	@$(BIN)/python -m pytest -s -m '' --timeout 3600 tests/serving/test_swaps.py tests/serving/test_promotions.py \
 		tests/serving/test_candidates.py $(ARGS)
 
 crowd: export MAINSTAY_TEST_CROWD ?= 10000

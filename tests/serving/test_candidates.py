@@ -181,6 +181,7 @@ def test_a_shadow_never_answers_and_is_compared_with_who_does(server):
         assert seen.candidate.errors == 0
 
 
+@pytest.mark.long
 def test_a_candidate_that_hangs_or_is_killed_costs_no_answer(server, tmp_path):
     right = {f"loan:{number}": good(1200.5, 1, True, SECONDS, number - 1.0) for number in (1, 2)}
     with rolling_out(server, "loan", 2) as rollout:

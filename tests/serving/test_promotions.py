@@ -69,6 +69,7 @@ def test_a_promoted_candidate_moves_from_its_host_into_the_workers(server, calle
         back(server, "loan:2")
 
 
+@pytest.mark.long
 def test_a_candidate_that_is_taken_away_has_no_request_a_second_later(server, callers):
     with rolling_out(server, "loan", 2) as rollout:
         assert server.settled("loan") == {}
@@ -113,6 +114,7 @@ def test_a_rolling_update_goes_worker_by_worker(server, callers):
     back(server, "loan:2")
 
 
+@pytest.mark.long
 def test_what_a_killed_worker_had_counted_is_told_all_the_same(server):
     with rolling_out(server, "loan", 2) as rollout:
         assert server.settled("loan") == {}
@@ -129,6 +131,7 @@ def test_what_a_killed_worker_had_counted_is_told_all_the_same(server):
         assert callers.answered["loan:2"] <= candidate.requests <= callers.answered["loan:2"] + lost
 
 
+@pytest.mark.long
 def test_where_nobody_looks_after_a_rollout_its_lease_ends_and_the_stable_version_answers_alone(tmp_path):
     program = "import mainstay.serving.leases as l; l.LEASE = 3.0; from mainstay.__main__ import main; main()"
     with serving(tmp_path, ("loan", loan()), program=("-c", program)) as server:
