@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,9 @@ AT_ONCE = 1024
 """Rows of one frame."""
 END_WITHIN = 5.0
 """Seconds in which a process that is told to end has to."""
+GONE_WITHIN = 1.0
+"""Seconds that a process which says no more may take to end, before its exit code is told without."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -170,7 +173,8 @@ class OwnHost:
             raise ClassFailed(said.error)
 
     def _gone(self, what: str) -> ClassEnded:
-        self._process.poll()
+        with suppress(subprocess.TimeoutExpired):  # its pipes are closed a moment before it has ended
+            self._process.wait(GONE_WITHIN)
         code = self._process.returncode
         told = "" if code is None else f" (exit code {code})"
         return ClassEnded(f"The process of {self.name} {what}{told}: load the version again.")
