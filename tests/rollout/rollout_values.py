@@ -7,28 +7,15 @@ from datetime import UTC, datetime
 
 from mainstay.registry.evidence import Evidence, Probe
 from mainstay.registry.plans import Plan
-from mainstay.registry.records import Approval, Rollout, Version
+from mainstay.registry.records import Approval, Rollout
 from mainstay.rollout.decide import Decision, World
 from mainstay.rollout.results import Analysis, Result
 from mainstay.rollout.states import FINAL
+from mainstay.testing import targets
+from mainstay.testing.targets import version
 
 BEGAN = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ALICE = Approval(name="alice", at=BEGAN)
-
-
-def version(number: int) -> Version:
-    return Version(
-        id=f"id-{number}",
-        model="credit",
-        number=number,
-        content_id="0" * 64,
-        format="onnx",
-        passed=True,
-        deployed=number == 1,
-        actor="test",
-        created_at=BEGAN,
-        summary={},
-    )
 
 
 STABLE, CANDIDATE, OTHER = version(1), version(2), version(3)
@@ -36,28 +23,7 @@ STABLE, CANDIDATE, OTHER = version(1), version(2), version(3)
 
 def rollout(plan: Plan, **facts) -> Rollout:
     """One that has just been started."""
-    begun = Rollout(
-        id="r-1",
-        stable=STABLE,
-        candidate=CANDIDATE,
-        plan=plan,
-        state="validating",
-        step=0,
-        mode="probe",
-        share=0,
-        held=0.0,
-        beat=0,
-        reason="better",
-        why="started",
-        actor="test",
-        verdict={},
-        approvals=(),
-        started_at=BEGAN,
-        since=BEGAN,
-        ended_at=None,
-        revision=1,
-    )
-    return replace(begun, **facts)
+    return targets.rollout(plan=plan, **facts)
 
 
 def world(**facts) -> World:

@@ -200,10 +200,7 @@ def pause(folder: Path, model: str, *, reason: str = "") -> Moved:
     Raises:
         NoRollout, IllegalMove, RolloutMoved.
     """
-    with opened(folder, create=False) as registry:
-        subscribe(folder, registry)
-        rollout = _running(registry, model)
-        return _carried_out(registry, rollout, persons.pause(rollout, reason or f"paused by {actor()}"))
+    return _moved(folder, model, lambda rollout: persons.pause(rollout, reason or f"paused by {actor()}"))
 
 
 def resume(folder: Path, model: str, *, reason: str = "") -> Moved:
@@ -212,10 +209,7 @@ def resume(folder: Path, model: str, *, reason: str = "") -> Moved:
     Raises:
         NoRollout, IllegalMove, RolloutMoved.
     """
-    with opened(folder, create=False) as registry:
-        subscribe(folder, registry)
-        rollout = _running(registry, model)
-        return _carried_out(registry, rollout, persons.resume(rollout, reason or f"resumed by {actor()}"))
+    return _moved(folder, model, lambda rollout: persons.resume(rollout, reason or f"resumed by {actor()}"))
 
 
 def approve(folder: Path, model: str, *, key_file: Path) -> Approved:
@@ -292,6 +286,14 @@ def _world(registry: Registry, rollout: Rollout) -> World:
         stable_is=None if deployment is None else deployment.version,
         evidence=registry.evidence(rollout.id),
     )
+
+
+def _moved(folder: Path, model: str, decided: Callable[[Rollout], Decision]) -> Moved:
+    """Moves the rollout that runs of a model, as is decided by what it is."""
+    with opened(folder, create=False) as registry:
+        subscribe(folder, registry)
+        rollout = _running(registry, model)
+        return _carried_out(registry, rollout, decided(rollout))
 
 
 def _carried_out(
