@@ -14,8 +14,7 @@ from mainstay.registry.changes import Change
 from mainstay.registry.errors import NotAnApprover, NotDeployed, RolloutMoved, TakesTraffic, UnknownRollout
 from mainstay.registry.ids import new_id
 from mainstay.registry.plans import WHOLE, Plan
-from mainstay.registry.records import Rollout, RolloutState, Version
-from mainstay.registry.rollouts import FINAL
+from mainstay.registry.records import FINAL, Rollout, RolloutState, Version
 
 _R = schema.rollout.c
 _KINDS: dict[RolloutState, str] = {

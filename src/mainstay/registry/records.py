@@ -28,6 +28,8 @@ RolloutState = Literal[
     "rolling_back",
     "rolled_back",
 ]
+FINAL: frozenset[RolloutState] = frozenset({"completed", "rolled_back"})
+"""The states of a rollout that has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)

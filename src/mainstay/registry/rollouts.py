@@ -12,9 +12,8 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from mainstay.registry import events, reports, schema, versions
 from mainstay.registry.changes import Change
 from mainstay.registry.plans import Plan
-from mainstay.registry.records import Approval, Candidate, Rollout, RolloutState, Version
+from mainstay.registry.records import FINAL, Approval, Candidate, Rollout, Version
 
-FINAL: tuple[RolloutState, ...] = ("completed", "rolled_back")
 _R, _M, _A = schema.rollout.c, schema.model.c, schema.rollout_approval.c
 _OWN = (
     _R.id,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +31,9 @@ MODELS = 100_000
 """Rollouts that run at once at most: more models than a registry has."""
 NOTE_EVERY = 1.0
 """Seconds between two notes of how far a step has come."""
+
+ANALYSES = 64
+"""That are kept for the next look."""
 
 Told = Callable[..., None]
 """As `mainstay.serving.logs.Log`."""
@@ -67,6 +71,8 @@ class Controller:
         """
         self._registry, self._target, self._leading = registry, target, leading
         self._clock, self._now, self._log = clock, now, log
+        # Looks come more often than news, and an analysis takes tens of milliseconds.
+        self._analyse = lru_cache(ANALYSES)(analyse)
         self._elapsing = Elapsing()
         """By a rollout's id and revision."""
         self._led = False
@@ -105,7 +111,7 @@ class Controller:
         key = rollout.id, rollout.revision
         elapsed = self._elapsing.looked(key, self._clock())
         evidence = self._registry.evidence(rollout.id)
-        analysis = analyse(rollout.plan, rollout.step, evidence)
+        analysis = self._analyse(rollout.plan, rollout.step, evidence)
         standing = self._target.standing(rollout)
         deployment = self._registry.deployment(rollout.model)
         world = World(

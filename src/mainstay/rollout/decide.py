@@ -15,10 +15,10 @@ import msgspec
 
 from mainstay.registry.changes import Change
 from mainstay.registry.evidence import Evidence
-from mainstay.registry.records import Rollout, RolloutState, Version
+from mainstay.registry.records import FINAL, Rollout, RolloutState, Version
 from mainstay.rollout.results import Analysis
-from mainstay.rollout.states import FINAL, Cause, held_to_table
-from mainstay.rollout.strategies import asked, at_last, has_steps, switched
+from mainstay.rollout.states import Cause, held_to_table
+from mainstay.rollout.strategies import asked, at_last, expected, has_steps, switched
 
 LONGEST_LOOK = 10.0
 """Seconds between two looks that count as held at most: whoever was away for longer saw nothing of the rest."""
@@ -151,10 +151,10 @@ def _outlook(rollout: Rollout, world: World, analysis: Analysis) -> Decision | s
 
 
 def _back(rollout: Rollout, world: World, analysis: Analysis) -> Decision | None:
-    expected = rollout.candidate if switched(rollout) else rollout.stable
-    if world.stable_is is None or world.stable_is.id != expected.id:
+    one = expected(rollout)
+    if world.stable_is is None or world.stable_is.id != one.id:
         now = f"{world.stable_is.ref} takes the traffic" if world.stable_is else f"{rollout.model} is not deployed"
-        by_hand = moved(rollout, "moved", "rolling_back", f"{now}, not {expected.ref}: somebody changed it by hand")
+        by_hand = moved(rollout, "moved", "rolling_back", f"{now}, not {one.ref}: somebody changed it by hand")
         # What somebody has just deployed stays.
         return by_hand._replace(change=msgspec.structs.replace(by_hand.change, traffic=None))
     problem = next((probe.problem for probe in world.evidence.probes if probe.problem is not None), None)

@@ -6,7 +6,7 @@ from mainstay.registry.records import Rollout, RolloutState
 from mainstay.rollout.decide import Decision, World, held_up, moved, validation
 from mainstay.rollout.errors import NotToBePromoted
 from mainstay.rollout.states import held_to_table
-from mainstay.rollout.strategies import switched
+from mainstay.rollout.strategies import expected, switched
 
 
 def pause(rollout: Rollout, reason: str) -> Decision:
@@ -41,9 +41,9 @@ def promote(rollout: Rollout, world: World, reason: str) -> Decision:
     ref = rollout.candidate.ref
     target: RolloutState = "completed" if switched(rollout) else "promoting"
     held_to_table(ref, rollout.state, "promoted", target)
-    expected = rollout.candidate if switched(rollout) else rollout.stable
-    if world.stable_is is None or world.stable_is.id != expected.id:
-        raise NotToBePromoted(ref, f"{expected.ref} does not take the traffic any more", "see mainstay status")
+    one = expected(rollout)
+    if world.stable_is is None or world.stable_is.id != one.id:
+        raise NotToBePromoted(ref, f"{one.ref} does not take the traffic any more", "see mainstay status")
     if world.errors:
         server, error = min(world.errors.items())
         raise NotToBePromoted(ref, f"{server} cannot serve it: {error}", "see mainstay status")

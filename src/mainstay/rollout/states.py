@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from mainstay.registry.records import RolloutState
+from mainstay.registry.records import FINAL, RolloutState
 from mainstay.rollout.errors import IllegalMove
 
 Cause = Literal[
@@ -30,7 +30,6 @@ Cause = Literal[
 """What brings a move about."""
 
 STATES: tuple[RolloutState, ...] = get_args(RolloutState)
-FINAL: frozenset[RolloutState] = frozenset({"completed", "rolled_back"})
 FORWARD: tuple[RolloutState, ...] = ("validating", "waiting", "progressing", "paused", "promoting", "watching")
 """Those in which the candidate may still win: each of them has the ways back."""
 

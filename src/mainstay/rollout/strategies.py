@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mainstay.registry.plans import WHOLE, Plan, Strategy
-from mainstay.registry.records import CandidateMode, Rollout, RolloutState
+from mainstay.registry.records import CandidateMode, Rollout, RolloutState, Version
 
 
 class Strategic(NamedTuple):
@@ -75,6 +75,11 @@ def at_last(rollout: Rollout) -> bool:
     if rollout.plan.strategy == "rolling":
         return rollout.share >= WHOLE
     return rollout.step >= len(rollout.plan.steps) - 1
+
+
+def expected(rollout: Rollout) -> Version:
+    """The version that takes the traffic, unless somebody has changed that by hand."""
+    return rollout.candidate if switched(rollout) else rollout.stable
 
 
 def switched(rollout: Rollout) -> bool:

@@ -6,13 +6,12 @@ A worker that takes a dead one's place goes on with its file.
 
 from __future__ import annotations
 
-import mmap
-import os
 import shutil
 from bisect import bisect_left
 from pathlib import Path
 
 from mainstay.registry.evidence import SCORES, SECONDS, Arm, Seen
+from mainstay.serving.mapped import mapped
 
 FOLDER = "rollouts"
 """In the run's folder: a folder for each rollout."""
@@ -37,9 +36,7 @@ class Counts:
         """Makes the file, or goes on with it."""
         folder = run / FOLDER / rollout
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{step}.{worker}.counts").open("a+b") as file:
-            os.posix_fallocate(file.fileno(), 0, 8 * _NUMBERS)  # as `metrics.Slots` does
-            self._numbers = memoryview(mmap.mmap(file.fileno(), 8 * _NUMBERS)).cast("q")
+        self._numbers = memoryview(mapped(folder / f"{step}.{worker}.counts", 8 * _NUMBERS)).cast("q")
 
     def answered(self, arm: int, seconds: float, score: int | None) -> None:
         """Counts a request that was answered.
@@ -89,9 +86,7 @@ class Keys:
     def __init__(self, run: Path, rollout: str, step: int) -> None:
         folder = run / FOLDER / rollout
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{step}.keys").open("a+b") as file:
-            os.posix_fallocate(file.fileno(), 0, KEYS)
-            self._seen = mmap.mmap(file.fileno(), KEYS)
+        self._seen = mapped(folder / f"{step}.keys", KEYS)
 
     def first(self, place: int) -> bool:
         """Whether the key at a place (see `splitting.place_of_key`) comes for the first time."""

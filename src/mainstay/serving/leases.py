@@ -7,11 +7,11 @@ nobody to tell them. The clock is the machine's monotonic one, which all its pro
 
 from __future__ import annotations
 
-import mmap
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from mainstay.serving.mapped import mapped
 
 FILE = "leases"
 SLOTS = 1024
@@ -68,6 +68,4 @@ class Lease:
 
 
 def _opened(run: Path) -> memoryview[float]:
-    with (run / FILE).open("a+b") as file:
-        os.posix_fallocate(file.fileno(), 0, 8 * SLOTS)  # as `metrics.Slots` does
-        return memoryview(mmap.mmap(file.fileno(), 8 * SLOTS)).cast("d")
+    return memoryview(mapped(run / FILE, 8 * SLOTS)).cast("d")

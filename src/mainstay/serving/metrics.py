@@ -8,10 +8,11 @@ machine that we run on.
 from __future__ import annotations
 
 import mmap
-import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from mainstay.serving.mapped import mapped
 
 FOLDER = "metrics"
 LABEL = 256
@@ -81,10 +82,7 @@ class Slots:
 
     def __init__(self, path: Path) -> None:
         """Makes the file, or goes on with what a worker counted there that is dead now."""
-        with path.open("a+b") as file:
-            # Its blocks are taken now: of a file with holes, a disk that got full would kill who counts (SIGBUS).
-            os.posix_fallocate(file.fileno(), 0, SLOT * SLOTS)
-            self._map = mmap.mmap(file.fileno(), SLOT * SLOTS)
+        self._map = mapped(path, SLOT * SLOTS)
         self.numbers = memoryview(self._map).cast("d")
         """All of them; who counts each request adds to them here, from a `place` on."""
         self._places = {label: _begins(slot) for slot, label in enumerate(_labelled(self._map))}

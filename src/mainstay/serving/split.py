@@ -72,8 +72,6 @@ class Split:
             await walk.read()
             walk.ask_now()
             if walk.answers is None:
-                if walk.trace is not None:
-                    walk.trace.queue()
                 await walk.ask_later(request.caller)
             reply = await walk.write()
         except asyncio.CancelledError:
@@ -104,8 +102,6 @@ class Split:
             await walk.read()
             walk.ask_now()
             if walk.answers is None:
-                if walk.trace is not None:
-                    walk.trace.queue()
                 left = walk.deadline() - asyncio.get_running_loop().time()
                 waiting = asyncio.create_task(_asked(walk))
                 patience = asyncio.wait({waiting}, timeout=min(trial.patience, left / 2))

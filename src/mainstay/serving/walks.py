@@ -95,6 +95,8 @@ class Walk:
         answers = loaded.place.now(self.asked.cells, self.rows)
         if answers is None:
             self._began = None
+            if self.trace is not None:
+                self.trace.queue()
         else:
             self._take(answers)
 

@@ -99,7 +99,7 @@ class Joining:
         self._search([path for minute, path in files if minute in near], wanted, found)
         left = {place for place in wanted if place not in found}
         if left:
-            self._search([path for _, path in files], left, found)
+            self._search([path for minute, path in files if minute not in near], left, found)
         return {place: list(by_arm.values()) for place, by_arm in found.items()}
 
     @staticmethod
@@ -161,7 +161,9 @@ def forget(root: Path, ended: str) -> None:
 def _records(path: Path, kind: np.dtype[np.void], begin: int = 0) -> npt.NDArray[np.void]:
     """The whole records of a file from one on; none where it is gone."""
     try:
-        data = path.read_bytes()[begin * kind.itemsize :]
+        with path.open("rb") as file:
+            file.seek(begin * kind.itemsize)
+            data = file.read()
     except FileNotFoundError:
         data = b""
     return np.frombuffer(data[: len(data) - len(data) % kind.itemsize], kind)
