@@ -8,7 +8,6 @@
 # make bench-registry   the registry beside MLflow's, which it installs into an environment of its own
 # make fuzz    a million requests made from right ones, and 300,000 calls of gRPC (atheris); CASES= and CALLS= for more
 # make bench-rollouts   how often rollouts of equal versions are wrongly rolled back, and how soon worse ones are caught
-# make fuzz    a million requests made from right ones (atheris); CASES=10000000 for more
 # make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
 # make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
