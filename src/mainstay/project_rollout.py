@@ -14,6 +14,8 @@ STRATEGIES = ("recreate", "rolling", "blue-green", "canary", "shadow", "ab")
 LEAST_SHARE = 0.01
 """Percent: shares are kept as whole ten-thousandths."""
 LONGEST_NAME = 128
+SHOWN = 20
+"""Columns that an error lists at most."""
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
 
@@ -154,8 +156,15 @@ def problem_of_sticky(said: str, columns: Collection[str]) -> str | None:
     if kind == "header" and not _HEADER.fullmatch(name):
         return f"{name!r} is no name of a header: write one such as x-user."
     if kind == "field" and name not in columns:
-        hint = did_you_mean(name, columns) or (
-            f" Known: {', '.join(columns)}." if 0 < len(columns) <= 20 else " Write an input, or header:NAME."
-        )
-        return f"{name!r} is no input column.{hint}"
+        return f"{name!r} is no input column{_known(name, columns)}"
     return None
+
+
+def _known(name: str, columns: Collection[str]) -> str:
+    """How the sentence about a column that is none goes on: with the nearest one, or those that there are."""
+    if hint := did_you_mean(name, columns):
+        return f".{hint}"
+    if not columns:
+        return ", for there is none: write header:NAME."
+    shown, more = ", ".join(list(columns)[:SHOWN]), len(columns) - SHOWN
+    return f"; there are {shown}{f' and {more} more' if more > 0 else ''}."

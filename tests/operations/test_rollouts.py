@@ -18,7 +18,7 @@ from mainstay.models.package import GOLDEN, Draft
 from mainstay.operations.deploying import Deployed
 from mainstay.operations.history import rollback
 from mainstay.operations.keys import create
-from mainstay.operations.planning import Wishes
+from mainstay.operations.planning import BadPlan, Wishes
 from mainstay.operations.registries import opened
 from mainstay.operations.remote import BadKeyFile
 from mainstay.operations.rollouts import NothingToStartFrom, Started, approve, deploy_as_planned, pause, promote, resume
@@ -144,6 +144,25 @@ def test_a_person_approves_by_his_key_and_nobody_by_another(in_project: Path, tm
     alice.chmod(0o644)
     with pytest.raises(BadKeyFile, match="Others can read the key"):
         approve(in_project, "loans", key_file=alice)
+
+
+def test_a_column_that_tells_callers_apart_is_one_of_the_version_that_answers(in_project: Path) -> None:
+    """Who has the candidate is read as the stable version reads its rows: a column that it lacks would hold up a
+    rollout that looks as if it went on."""
+    changed(in_project, columns={"age": "number", "income": "number"}, left_out={"purpose": "by hand"}, slices=())
+    assert train(in_project).version == "loans:3"
+    with opened(in_project) as registry:
+        three, one = registry.version("loans:3"), registry.version("loans:1")
+        registry.deploy(three, expecting=one, actor="test", override=not three.passed, reason="test")
+    columns = {"age": "number", "income": "number", "purpose": "category"}
+    changed(in_project, columns=columns, left_out={})
+    refusal = r"'purpose' is no input column; there are age, income\.$"
+    with pytest.raises(BadPlan, match=refusal):
+        started(in_project, msgspec.structs.replace(CANARY, sticky="field:purpose"))
+    changed(in_project, rollout={"sticky": "field:purpose"})
+    with pytest.raises(BadPlan, match=refusal):
+        started(in_project)
+    assert running(in_project) is None
 
 
 def test_the_first_version_has_none_to_start_from(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_a_strategy_keeps_only_what_belongs_to_it():
         ({"strategy": "canary", "sticky": "user"}, "says neither"),
         ({"strategy": "canary", "sticky": "header:x user"}, "no name of a header"),
         ({"strategy": "canary", "sticky": "field:customer"}, "no input column. Did you mean 'customer_id'?"),
+        ({"strategy": "canary", "sticky": "field:zip"}, "'zip' is no input column; there are age, customer_id."),
         ({"strategy": "canary", "share": 5.0}, "--share belongs to shadow and ab"),
         (
             {"steps": "5,100"},

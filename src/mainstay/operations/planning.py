@@ -59,7 +59,7 @@ def plan_of(said: RolloutTable, wishes: Wishes, columns: Collection[str]) -> Pla
     "recreate" is a rollout only where somebody has to approve it or a window may be closed.
 
     Args:
-        columns: the version's inputs, by name; none, where it has none.
+        columns: the inputs of the version that answers until now, by name; empty, where it has none.
 
     Raises:
         BadPlan: an unknown strategy; a word that the strategy does not know; steps that do not grow, or do not end with

@@ -123,7 +123,9 @@ def deploy_as_planned(
             raise MainstayError(
                 "--beside leaves the traffic where it is, and a rollout moves it: leave one of them out."
             )
-        plan = None if beside else plan_of(said, wishes, [column.name for column in package.signature.inputs])
+        # Who a caller is, is read as the version reads rows that answers them until now.
+        reads = package if found is None or beside else registry.package(found.version)
+        plan = None if beside else plan_of(said, wishes, [column.name for column in reads.signature.inputs])
         if plan is not None and found is None:
             _check_first(plan, wishes, version, override=override)
         if plan is None or found is None:
