@@ -44,7 +44,8 @@ def deploy(
         return found  # nothing changes, so nothing happens
     generation = next_generation(connection)
     if found is not None:
-        _end_rollout(connection, version.model, f"{actor} deployed {version.ref}", generation, actor=actor, at=at)
+        why = f"{actor} deployed {version.ref}"
+        _end_rollout(connection, version.model, why, generation, takes=version, actor=actor, at=at)
     switch(
         connection,
         version,
@@ -117,7 +118,7 @@ def undeploy(connection: Connection, model: str, *, expecting: Version, actor: s
     others = [] if found is None else [each.version for each in found.beside]
     beside.remove(connection, others)
     reached = next_generation(connection)
-    _end_rollout(connection, model, f"{actor} undeployed {model}", reached, actor=actor, at=at)
+    _end_rollout(connection, model, f"{actor} undeployed {model}", reached, takes=None, actor=actor, at=at)
     connection.execute(delete(schema.deployment).where(_D.model_id == model_id))
     events.write(
         connection,
@@ -269,9 +270,11 @@ def _deployment(row: Row[Any], others: tuple[Beside, ...], candidate: Candidate 
     return Deployment(version=version, beside=others, candidate=candidate, **mine)
 
 
-def _end_rollout(connection: Connection, model: str, why: str, generation: int, *, actor: str, at: datetime) -> None:
+def _end_rollout(
+    connection: Connection, model: str, why: str, generation: int, *, takes: Version | None, actor: str, at: datetime
+) -> None:
     """What a person does to a deployment by hand ends the rollout that runs of it."""
     running = rollouts.active(connection, model)
     if running is not None:
         kind = events.ROLLOUT_ROLLED_BACK
-        rollouts.end(connection, running, kind=kind, generation=generation, actor=actor, why=why, at=at)
+        rollouts.end(connection, running, takes=takes, kind=kind, generation=generation, actor=actor, why=why, at=at)

@@ -58,6 +58,7 @@ def start(
         rollouts.end(
             connection,
             before,
+            takes=found.version,
             kind=events.ROLLOUT_SUPERSEDED,
             generation=generation,
             actor=actor,

@@ -32,8 +32,9 @@ class Rolling:
     ) -> Rollout:
         """Starts a rollout from `expecting`, if that takes its model's traffic now, to `candidate`.
 
-        One that runs of the model already is superseded: it ends as rolled back, and its candidate is gone, with the
-        start of this one. A candidate that is served beside the other one leaves there.
+        One that runs of the model already is superseded: it ends with the start of this one, as completed where its
+        candidate takes the traffic already, else as rolled back, with its candidate gone. A candidate that is served
+        beside the other one leaves there.
 
         Args:
             override: roll it out although it did not pass its gates; takes a reason, and is recorded with it.

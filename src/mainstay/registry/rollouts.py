@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from mainstay.registry import events, reports, schema, versions
 from mainstay.registry.changes import Change
-from mainstay.registry.plans import Plan
+from mainstay.registry.plans import WHOLE, Plan
 from mainstay.registry.records import FINAL, Approval, Candidate, Rollout, Version
 
 _R, _M, _A = schema.rollout.c, schema.model.c, schema.rollout_approval.c
@@ -94,12 +94,23 @@ def candidate(connection: Connection, model: str) -> Candidate | None:
 
 
 def end(
-    connection: Connection, seen: Rollout, *, kind: str, generation: int, actor: str, why: str, at: datetime
+    connection: Connection,
+    seen: Rollout,
+    *,
+    takes: Version | None,
+    kind: str,
+    generation: int,
+    actor: str,
+    why: str,
+    at: datetime,
 ) -> None:
-    """Ends one that runs as rolled back: its candidate is gone from the generation on."""
-    gone = Change(state="rolled_back", step=seen.step, mode="off", share=0)
-    put(connection, seen, gone, generation=generation, why=why, at=at)
-    tell(connection, kind, seen, gone, generation=generation, actor=actor, why=why, at=at)
+    """Ends one that runs: as completed where its candidate is the version that takes the traffic from the generation
+    on, else as rolled back, which is told as an event of the `kind`."""
+    change = Change(state="rolled_back", step=seen.step, mode="off", share=0)
+    if takes is not None and takes.id == seen.candidate.id:
+        kind, change = events.ROLLOUT_COMPLETED, Change(state="completed", step=seen.step, mode="off", share=WHOLE)
+    put(connection, seen, change, generation=generation, why=why, at=at)
+    tell(connection, kind, seen, change, generation=generation, actor=actor, why=why, at=at)
 
 
 def put(connection: Connection, seen: Rollout, change: Change, *, generation: int, why: str, at: datetime) -> None:

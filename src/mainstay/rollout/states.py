@@ -81,13 +81,14 @@ _BACK: tuple[tuple[Cause, str], ...] = (
     ("withdrawn", "a person"),
     ("moved", "the stable version is another one"),
 )
+_SUPERSEDED: tuple[tuple[RolloutState, str], ...] = (
+    ("rolled_back", "a newer version, or a deployment by hand"),
+    ("completed", "the same, where the candidate takes the traffic then"),
+)
 _ENDS = (
     *(Move(state, cause, "rolling_back", when) for state in FORWARD for cause, when in _BACK),
     Move("rolling_back", "gone", "rolled_back", "every server follows"),
-    *(
-        Move(state, "superseded", "rolled_back", "a newer version, or a deployment by hand")
-        for state in (*FORWARD, "rolling_back")
-    ),
+    *(Move(state, "superseded", target, when) for state in (*FORWARD, "rolling_back") for target, when in _SUPERSEDED),
 )
 
 MOVES: tuple[Move, ...] = (*_ONWARD, *_BY_PERSONS, *_UNDECIDED, *_ENDS)
@@ -120,7 +121,8 @@ def drawn() -> str:
         if target == "completed"
     ]
     lines += [f"    active --> rolling_back: {', '.join(cause for cause, _ in _BACK)}"]
-    lines += ["    active --> rolled_back: superseded", "    rolling_back --> rolled_back: gone, superseded"]
+    lines += [f"    active --> {target}: superseded" for target, _ in _SUPERSEDED]
+    lines += ["    rolling_back --> rolled_back: gone, superseded", "    rolling_back --> completed: superseded"]
     lines += [f"    {state} --> [*]" for state in STATES if state in FINAL]
     return "\n".join(lines)
 
@@ -135,5 +137,5 @@ def listed() -> str:
     lines += [f"| each of them | {cause} | rolling_back | {when} |" for cause, when in _BACK]
     last = [move for move in _ENDS if move.source == "rolling_back"]
     lines += [f"| {move.source} | {move.cause} | {move.target} | {move.when} |" for move in last]
-    lines += ["| each of them | superseded | rolled_back | " + last[-1].when + " |"]
+    lines += [f"| each of them | superseded | {target} | {when} |" for target, when in _SUPERSEDED]
     return "\n".join(lines)

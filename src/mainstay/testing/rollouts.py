@@ -234,6 +234,28 @@ class RolloutsContract:
         with pytest.raises(RolloutMoved, match="superseded by a rollout of credit:3"):
             moved(registry, first, PROMOTED)
 
+    def test_one_that_is_superseded_with_the_traffic_is_completed(self, registry: Registry, clock: Clock) -> None:
+        one, two, three = deployed(registry, 3)
+        first = registry.start_rollout(two, CANARY, expecting=one, actor="ada")
+        watched = Change(state="watching", step=0, mode="warm", share=10_000, traffic="candidate")
+        moved(registry, first, watched)
+        clock.turn(1)
+        second = registry.start_rollout(three, CANARY, expecting=two, actor="grace")
+        ended = registry.rollouts("credit")[1]
+        assert (ended.id, ended.state, ended.mode, ended.share) == (first.id, "completed", "off", 10_000)
+        assert (ended.ended_at, ended.why) == (clock.now, "superseded by a rollout of credit:3")
+        assert kinds_of(registry)[-2:] == ["rollout_completed", "rollout_started"]
+        # Who deploys a candidate by hand ends its rollout likewise.
+        registry.deploy(three, expecting=two, actor="eve")
+        ended = registry.rollouts("credit")[0]
+        assert (ended.id, ended.state, ended.why) == (second.id, "completed", "eve deployed credit:3")
+        assert kinds_of(registry)[-2:] == ["rollout_completed", "deployed"]
+        # And who deploys another version while one is watched takes it out of the traffic.
+        third = registry.start_rollout(two, CANARY, expecting=three, actor="ada")
+        moved(registry, third, watched)
+        registry.deploy(one, expecting=two, actor="eve")
+        assert registry.rollouts("credit")[0].state == "rolled_back"
+
     def test_a_candidate_is_not_beside_too(self, registry: Registry) -> None:
         one, two = deployed(registry)
         registry.deploy_beside(two, expecting=one, actor="ada")
