@@ -54,6 +54,7 @@ EVENTS = (
     "rollout_rolled_back",
     "rollout_superseded",
     "rollout_approved",
+    "rollout_verdict",
 )
 """The kinds of events that webhooks can be told of."""
 LONGEST_ORPHANED = 86_400.0

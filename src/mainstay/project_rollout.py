@@ -39,6 +39,9 @@ class RolloutChecks(Struct, frozen=True):
     """How far its scores may be from those of the version in place (Kolmogorov-Smirnov), 0 to 1; by default any."""
     least_labels: int = 0
     """Labels of its answers (true outcomes that came) without which no step passes."""
+    most: int | None = None
+    """A/B: requests to both versions after which it ends without a verdict for either; by default, only `patience`
+    ends it."""
 
 
 class RolloutTable(Struct, frozen=True):
@@ -56,7 +59,8 @@ class RolloutTable(Struct, frozen=True):
     warm: str = "10m"
     """Blue-green: how long the old version is kept ready, and the new one watched, after the switch."""
     patience: str = "1d"
-    """How long a step may lack evidence before the rollout pauses and waits for a person."""
+    """How long a step may lack evidence, and an A/B test a verdict, before the rollout pauses and waits for a
+    person."""
     sticky: str | None = None
     """What keeps a caller with one version: "header:NAME" or "field:COLUMN", such as "header:x-user"; else nothing."""
     require_approval: tuple[str, ...] = ()
@@ -64,7 +68,8 @@ class RolloutTable(Struct, frozen=True):
     freeze: tuple[str, ...] = ()
     """Windows in which nothing goes forward; see the page on rollouts. Going back is always possible."""
     at_end: Literal["promote", "ask"] | None = None
-    """What a successful end brings: "promote" it, or "ask" a person to; by default promote, of A/B ask."""
+    """What a successful end (of A/B: it is better) brings: "promote" it, or "ask" a person to; by default promote, of
+    A/B ask."""
     checks: RolloutChecks = RolloutChecks()
 
 
@@ -108,6 +113,8 @@ def _problems_of_checks(checks: RolloutChecks) -> Iterator[str]:
         value = getattr(checks, key)
         if value is not None and not 0 <= value <= 1:
             yield f"{where} {key} = {value:g} must be a share from 0 to 1."
+    if checks.most is not None and checks.most <= checks.least:
+        yield f"{where} most = {checks.most} must be larger than least, {checks.least}: else nothing could be found."
     if checks.least_labels < 0:
         yield f"{where} least_labels = {checks.least_labels} must be 0 or more."
 

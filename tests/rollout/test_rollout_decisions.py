@@ -14,6 +14,7 @@ from mainstay.registry.plans import WHOLE, Plan, Strategy
 from mainstay.rollout import persons
 from mainstay.rollout.decide import DEATHS, ERRORS, decide, noted
 from mainstay.rollout.errors import IllegalMove, NotToBePromoted
+from mainstay.rollout.results import Analysis, Verdict
 from mainstay.rollout.states import FINAL, FORWARD, MOVES, STATES, drawn
 from mainstay.rollout.strategies import STRATEGIES, next_worker
 from mainstay.serving.splitting import has_turn
@@ -247,14 +248,58 @@ def test_recreate_is_validated_and_then_takes_all():
     )
 
 
-def test_an_experiment_ends_with_its_verdict_and_asks():
-    plan = Plan(strategy="ab", steps=(3000,), hold=60.0, at_end="ask")
-    running = rollout(plan, state="progressing", mode="split", share=3000, held=60.0)
-    ended = decide(running, world(), said("successful"))
+AB = Plan(strategy="ab", steps=(3000,), hold=60.0, at_end="ask")
+AT_AB = {"state": "progressing", "mode": "split", "share": 3000}
+
+
+def judged(result, answer):
+    """What an A/B test's counts say."""
+    words = f"{answer}: by its errors"
+    return Analysis(result=result, words=words, verdict=Verdict(answer=answer, words=words))
+
+
+def test_an_experiment_that_found_the_candidate_better_asks_a_person_or_promotes():
+    running, better = rollout(AB, held=60.0, **AT_AB), judged("successful", "better")
+    early = replace(running, held=20.0)
+    assert decide(early, world(), better) is None, "not before it was held"
+    ended = decide(running, world(), better)
     assert (ended.cause, ended.change.state, ended.change.share) == ("asked", "paused", 3000)
-    assert ended.change.verdict["result"] == "successful"
-    at_once = decide(replace(running, plan=Plan(strategy="ab", steps=(3000,), hold=60.0)), world(), said("successful"))
-    assert (at_once.change.state, at_once.change.traffic) == ("promoting", "candidate")
+    assert ended.change.answer == "better" and "mainstay promote" in ended.why
+    at_once = decide(replace(running, plan=Plan(strategy="ab", steps=(3000,), hold=60.0)), world(), better)
+    assert (at_once.change.state, at_once.change.traffic, at_once.change.answer) == (
+        "promoting", "candidate", "better"
+    )  # fmt: skip
+
+
+def test_an_experiment_that_found_the_candidate_worse_goes_back_at_once():
+    back = decide(rollout(AB, **AT_AB), world(), judged("failed", "worse"))
+    assert (back.cause, back.change.state, back.change.answer) == ("failed", "rolling_back", "worse")
+
+
+@pytest.mark.parametrize("held, result", [(60.0, "inconclusive"), (AB.patience, "running"), (AB.patience, "pending")])
+def test_an_experiment_that_found_nothing_in_its_requests_or_time_asks_a_person(held, result):
+    running, nothing = rollout(AB, held=held, **AT_AB), judged(result, "no difference found")
+    ended = decide(running, world(), nothing)
+    assert (ended.cause, ended.change.state, ended.change.answer) == ("inconclusive", "paused", "no difference found")
+    assert ended.why.startswith("no difference found") and "mainstay promote or rollback" in ended.why
+    validating = rollout(AB, held=AB.patience)
+    assert decide(validating, world(servers=2), said("pending")).change.answer is None, "nothing was compared yet"
+
+
+def test_a_verdict_stays_as_it_ended_the_experiment_until_that_is_resumed():
+    ended = rollout(AB, held=60.0, **AT_AB)
+    ended = after(ended, decide(ended, world(), judged("successful", "better")))
+    later = judged("running", "no difference found")
+    kept = noted(ended, world(), later).verdict
+    assert kept["concluded"]["answer"] == "better" and kept["verdict"]["answer"] == "no difference found"
+    again = after(ended, persons.resume(ended, "longer"))
+    assert "concluded" not in noted(again, world(), later).verdict
+
+
+def test_nothing_but_an_experiment_ends_with_a_verdict():
+    for result in ("successful", "failed", "inconclusive"):
+        decision = decide(rollout(CANARY, held=60.0, **AT_STEP), world(), said(result))
+        assert decision.change.answer is None and "concluded" not in decision.change.verdict
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

@@ -196,6 +196,8 @@ def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
             f"{ours.refused:,} refused), {rollout.stable} {theirs.requests:,} ({theirs.errors:,} failed, "
             f"{theirs.refused:,} refused)"
         )
+    if rollout.verdict is not None:
+        yield f"  Verdict: {rollout.verdict.words}"
     if rollout.result:
         yield f"  Evidence, {rollout.result}: {rollout.words}"
 
@@ -211,9 +213,10 @@ def _where(rollout: RolloutNow) -> str:
 
 
 def _of_ended(rollout: RolloutNow) -> Iterator[str]:
+    verdict = "" if rollout.verdict is None else f" (verdict: {rollout.verdict.answer})"
     yield (
         f"The last rollout, of {rollout.candidate} ({rollout.strategy}), was {_named(rollout.state)} at "
-        f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC: {rollout.why}"
+        f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC{verdict}: {rollout.why}"
     )
 
 

@@ -96,6 +96,7 @@ def plan_of(said: RolloutTable, wishes: Wishes, columns: Collection[str]) -> Pla
             changed=said.checks.changed,
             shift=said.checks.shift,
             least_labels=said.checks.least_labels,
+            most=said.checks.most,
         ),
         approvers=said.require_approval,
         freeze=tuple(window_of(text).text for text in said.freeze),

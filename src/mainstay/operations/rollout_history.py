@@ -22,6 +22,7 @@ KINDS = (
     events.ROLLOUT_ROLLING_BACK,
     events.ROLLOUT_ROLLED_BACK,
     events.ROLLOUT_SUPERSEDED,
+    events.ROLLOUT_VERDICT,
 )
 _OF = {
     "split": "{} of the requests",
@@ -47,6 +48,8 @@ class RolloutMove(msgspec.Struct, frozen=True, kw_only=True):
     """Such as "canary: progressing, 5 % of the requests"."""
     seen: str
     """What servers had seen of the step, in words; empty: nothing."""
+    verdict: str | None = None
+    """That an A/B test ended with by this move: better, worse, or no difference found."""
 
 
 def told(event: Event) -> RolloutMove:
@@ -62,6 +65,7 @@ def told(event: Event) -> RolloutMove:
         share=share,
         what=_what(event.kind, evidence, share),
         seen=_seen(evidence),
+        verdict=evidence.get("verdict"),
     )
 
 
@@ -72,6 +76,8 @@ def _what(kind: str, evidence: Mapping[str, Any], share: float) -> str:
         return f"{strategy}: approved"
     if kind == events.ROLLOUT_SUPERSEDED:
         return f"{strategy}: superseded"
+    if kind == events.ROLLOUT_VERDICT:
+        return f"{strategy}: verdict: {evidence['verdict']}"
     if kind == events.ROLLOUT_STARTED:
         steps = evidence["steps"]
         shares = f", steps {', '.join(f'{100 * step / WHOLE:g}' for step in steps)} %" if len(steps) > 1 else ""

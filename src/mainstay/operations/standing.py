@@ -15,7 +15,8 @@ from mainstay.registry.errors import ModelNotFound
 from mainstay.registry.evidence import Evidence, Seen
 from mainstay.registry.records import Deployment, Member, Rollout
 from mainstay.registry.store import Registry
-from mainstay.rollout.results import Measured
+from mainstay.rollout.decide import CONCLUDED
+from mainstay.rollout.results import Measured, Verdict
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,8 @@ class RolloutNow(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     """Of the last analysis."""
     measures: list[Measured]
+    verdict: Verdict | None
+    """That an A/B test ended with; None: it still runs, or the rollout is none."""
     counts: dict[str, Counts]
     """In this step, of "candidate" and "stable"."""
     approvers: list[str]
@@ -177,6 +180,7 @@ def rollout_now(rollout: Rollout, evidence: Evidence) -> RolloutNow:
         result=verdict.get("result"),
         words=verdict.get("words", ""),
         measures=msgspec.convert(verdict.get("measures", []), list[Measured]),
+        verdict=msgspec.convert(verdict.get(CONCLUDED), Verdict | None),
         counts={
             name: Counts(requests=arm.requests, errors=arm.errors, refused=arm.refused) for name, arm in arms.items()
         },

@@ -9,6 +9,8 @@ from msgspec import Struct
 from mainstay.registry.records import CandidateMode, RolloutState
 
 Traffic = Literal["candidate", "stable"]
+Answer = Literal["better", "worse", "no difference found"]
+"""What an A/B test says of the candidate."""
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -25,3 +27,5 @@ class Change(Struct, frozen=True, kw_only=True):
     """The analysis that it rests on; None: the last one stays."""
     traffic: Traffic | None = None
     """Which version becomes the deployment's with it; None: none does."""
+    answer: Answer | None = None
+    """The verdict that an A/B test ends with: an event of its own tells of it."""

@@ -34,6 +34,7 @@ ROLLOUT_ROLLING_BACK = "rollout_rolling_back"
 ROLLOUT_ROLLED_BACK = "rollout_rolled_back"
 ROLLOUT_SUPERSEDED = "rollout_superseded"
 ROLLOUT_APPROVED = "rollout_approved"
+ROLLOUT_VERDICT = "rollout_verdict"
 
 _COLUMNS = schema.event.c
 _TELL = insert(schema.event).returning(_COLUMNS.id)

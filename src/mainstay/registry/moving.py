@@ -144,17 +144,21 @@ def move(
         generation = deployments.next_generation(connection)
     # Before the deployment: that one's `candidate` follows from it.
     rollouts.put(connection, found, change, generation=generation, why=why, at=at)
-    rollouts.tell(
-        connection,
-        _kind(found, change),
-        found,
-        change,
-        generation=generation,
-        actor=actor,
-        why=why,
-        at=at,
-        given=evidence if fence is None else {**evidence, "fence": fence},
-    )
+    given = evidence if fence is None else {**evidence, "fence": fence}
+    if change.answer is not None:
+        given = {**given, "verdict": change.answer}
+    for kind in [events.ROLLOUT_VERDICT] * (change.answer is not None) + [_kind(found, change)]:
+        rollouts.tell(
+            connection,
+            kind,
+            found,
+            change,
+            generation=generation,
+            actor=actor,
+            why=why,
+            at=at,
+            given=given,
+        )
     if switches:
         deployments.switch(
             connection,

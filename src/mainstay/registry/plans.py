@@ -41,6 +41,8 @@ class Checks(Struct, frozen=True, kw_only=True):
     distributions, from 0 to 1; None: any."""
     least_labels: int = 0
     """Labels of the candidate's answers without which no step passes."""
+    most: int | None = None
+    """A/B: requests to both versions after which it ends without a difference found; None: only `patience` ends it."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     warm: float = 600.0
     """Blue-green: seconds that the old version is kept ready, and the new one watched, after the switch."""
     patience: float = 86_400.0
-    """Seconds after which a step that still lacks evidence is inconclusive, and waits for a person."""
+    """Seconds after which a step that still lacks evidence is inconclusive, and waits for a person; so is an A/B test
+    without a verdict."""
     sticky: Sticky | None = None
     checks: Checks = Checks()
     approvers: tuple[str, ...] = ()
@@ -63,4 +66,5 @@ class Plan(Struct, frozen=True, kw_only=True):
     freeze: tuple[str, ...] = ()
     """Windows in which nothing goes forward, as the project file has them; going back is always right."""
     at_end: Literal["promote", "ask"] = "promote"
-    """What a successful end brings: the candidate becomes the stable version, or a person is asked to promote it."""
+    """What a successful end (of A/B: the candidate is better) brings: the candidate becomes the stable version, or a
+    person is asked to promote it."""

@@ -15,6 +15,7 @@ from mainstay.rollout.betting import log_evidence
 from mainstay.rollout.comparing import compared
 from mainstay.rollout.measuring import e_value, measured
 from mainstay.rollout.results import Analysis, Measured, Result
+from mainstay.rollout.verdict import with_verdict
 
 RACE = 16
 """By how many requests counts that are read while they grow may be ahead of each other."""
@@ -32,6 +33,9 @@ def analyse(plan: Plan, step: int, evidence: Evidence) -> Analysis:
     labels or compared rows than the plan wants. running: enough, and some measure's evidence is near its limit: nothing
     is decided before it crossed it or went. successful: enough, and nothing speaks against the candidate; the words say
     how much worse it could still be. That a step took too long is for who knows the time.
+
+    Of an A/B test, successful: there is enough, and the candidate is better; running: there is no verdict yet;
+    inconclusive: there is none after as many requests as the plan has at most.
     """
     if wrong := list(contradictions(plan, evidence)):
         measures = tuple(Measured(name="counts", result="error", words=words) for words in wrong)
@@ -43,7 +47,8 @@ def analyse(plan: Plan, step: int, evidence: Evidence) -> Analysis:
     if result == "successful":
         first = next((one for one in measures if one.e_value is not None), measures[0])
         telling = [f"enough evidence, and nothing speaks against the candidate; {first.name}: {first.words}"]
-    return Analysis(result=result, words="; ".join(telling), measures=measures)
+    found = Analysis(result=result, words="; ".join(telling), measures=measures)
+    return with_verdict(plan, evidence, found) if plan.strategy == "ab" else found
 
 
 def contradictions(plan: Plan, evidence: Evidence) -> Iterable[str]:

@@ -19,6 +19,7 @@ from mainstay.registry.records import FINAL, Rollout, RolloutState, Version
 from mainstay.rollout.results import Analysis
 from mainstay.rollout.states import Cause, held_to_table
 from mainstay.rollout.strategies import asked, at_last, expected, has_steps, switched
+from mainstay.rollout.verdict import answer_of
 
 LONGEST_LOOK = 10.0
 """Seconds between two looks that count as held at most: whoever was away for longer saw nothing of the rest."""
@@ -28,6 +29,8 @@ ERRORS = 5
 """Measurements that fail one after the other, after which a person is asked."""
 LAGGING = "servers that still follow"
 _ERRORS_KEY, _SINCE_KEY = "errors_in_a_row", "since_revision"
+CONCLUDED = "concluded"
+"""Where the verdict that an A/B test ended with is kept: what is seen later does not change it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,9 @@ def noted(rollout: Rollout, world: World, analysis: Analysis) -> Note:
         {_ERRORS_KEY: _errors(rollout, analysis), _SINCE_KEY: rollout.revision} if analysis.result == "error" else {}
     )
     waits_for = {} if isinstance(outlook, Decision) else {"waits_for": outlook}
-    return Note(_held(rollout, world), {**msgspec.to_builtins(analysis), **errors, **waits_for})
+    goes_on = rollout.state == "progressing" or CONCLUDED not in rollout.verdict
+    concluded = {} if goes_on else {CONCLUDED: rollout.verdict[CONCLUDED]}
+    return Note(_held(rollout, world), {**msgspec.to_builtins(analysis), **errors, **waits_for, **concluded})
 
 
 def moved(
@@ -111,13 +116,16 @@ def moved(
         mode, share = rollout.mode, rollout.share  # a pause changes nothing for callers, nor does its end
     else:
         mode, share = asked(rollout.plan, target, step, before=rollout.share, workers=workers)
+    answer = answer_of(rollout, cause)
+    concluded = {} if answer is None else {CONCLUDED: {"answer": answer, "words": why}}
     change = Change(
         state=target,
         step=step,
         mode=mode,
         share=share,
         held=held,
-        verdict=None if analysis is None else msgspec.to_builtins(analysis),
+        verdict=None if analysis is None else {**msgspec.to_builtins(analysis), **concluded},
+        answer=answer,
         traffic="candidate" if target == "promoting" else "stable" if _back_from_switch(rollout, target) else None,
     )
     return Decision(cause, change, why, {"cause": cause, "from": rollout.state, **(facts or {})})
@@ -240,15 +248,23 @@ def _undecided(rollout: Rollout, world: World, analysis: Analysis) -> Decision |
     """To a pause, where a person has to look."""
     held = _held(rollout, world)
     if analysis.result == "inconclusive":
-        return moved(rollout, "inconclusive", "paused", analysis.words, held=held, analysis=analysis)
+        why = analysis.words if analysis.verdict is None else f"{analysis.words}; {_by_a_person(rollout)}"
+        return moved(rollout, "inconclusive", "paused", why, held=held, analysis=analysis)
     if analysis.result == "error" and (errors := _errors(rollout, analysis)) >= ERRORS:
         why = f"it could not be measured {errors} times one after the other: {analysis.words}"
         return moved(rollout, "unmeasured", "paused", why, held=held, analysis=analysis, facts={_ERRORS_KEY: errors})
     proven = analysis.result == "successful" and rollout.state != "validating"
     if held >= max(rollout.plan.patience, _least(rollout)) and not proven and not _silent(rollout):
         why = f"evidence lacks after {held:.0f} s: {analysis.words}"
+        if analysis.verdict is not None and rollout.state == "progressing":
+            lacking = "" if analysis.result == "running" else f"; {analysis.words}"
+            why = f"no difference found in {held:.0f} s: {analysis.verdict.words}{lacking}; {_by_a_person(rollout)}"
         return moved(rollout, "inconclusive", "paused", why, held=held, analysis=analysis)
     return None
+
+
+def _by_a_person(rollout: Rollout) -> str:
+    return f"mainstay promote or rollback {rollout.model} ends it"
 
 
 def _silent(rollout: Rollout) -> bool:

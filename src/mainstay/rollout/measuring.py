@@ -23,8 +23,21 @@ from mainstay.rollout.betting import (
 from mainstay.rollout.comparing import Compared, alone, compared, comparison, slower_than
 from mainstay.rollout.results import Measured, Result
 
-WEIGHTS = {"errors": 3, "computing time": 3, "quality": 2, "refusals": 1, "changed": 1, "scores": 1, "error limit": 1}
+WEIGHTS = {
+    "errors": 3,
+    "computing time": 3,
+    "quality": 2,
+    "refusals": 1,
+    "changed": 1,
+    "scores": 1,
+    "error limit": 1,
+    "better in errors": 3,
+    "better in computing time": 3,
+    "better in quality": 2,
+}
 """How the allowed false alarms are split over the measures that a plan can bring."""
+BETTER = tuple(name for name in WEIGHTS if name.startswith("better"))
+"""Those of an A/B test alone, which looks at both sides: `verdict` has them."""
 SUSPECT = 0.1
 """Part of its limit from which a measure's evidence holds a step until there is more."""
 MOST_EVIDENCE = 1e300
@@ -49,13 +62,15 @@ QUALITY = Happening("quality", "was wrong in", lambda arm: arm.wrong, lambda arm
 
 def limits(plan: Plan) -> dict[str, float]:
     """The e-value that is enough, of each measure that the plan brings: by Ville's inequality, and since the chances
-    add up to `false_alarms`, that is how often at most a candidate that is no worse crosses any of them."""
+    add up to `false_alarms`, that is how often at most a candidate that is no worse crosses any of them; in an A/B
+    test, one that is no different, on either side."""
     kinds = {comparison(plan, step) for step in range(len(plan.steps))}
     names: set[str] = {"error limit"} if "alone" in kinds else set()
     if kinds != {"alone"}:
         names |= {"errors", "computing time", "quality", "refusals"}
         names |= {"changed"} if plan.checks.changed is not None else set()
         names |= {"scores"} if plan.checks.shift is not None else set()
+        names |= set(BETTER) if plan.strategy == "ab" else set()
     total = sum(WEIGHTS[name] for name in names)
     return {name: total / (WEIGHTS[name] * plan.checks.false_alarms) for name in WEIGHTS if name in names}
 
@@ -94,9 +109,18 @@ def e_value(log: float) -> float:
 
 
 def slowness(both: Compared) -> tuple[Floats, Floats]:
-    """How many of the candidate's times, and of both versions', were over each bound: shape (bounds, steps)."""
+    """How many of the candidate's times, and of both versions', were over each bound: shape (bounds, steps).
+
+    What the stable version did not answer at all was not answered in any time: who answers it is no slower by that.
+    """
     counts = both.counted(lambda arm: slower_than(arm.seconds))
-    return counts[..., 1], counts.sum(axis=-1)
+    return counts[..., 1], counts.sum(axis=-1) + unanswered(both)[:, 0]
+
+
+def unanswered(both: Compared) -> Floats:
+    """Requests that brought no answer, of each step: shape (steps, 2)."""
+    counts: Floats = both.counted(lambda arm: (arm.errors + arm.refused,))[0]
+    return counts
 
 
 def _more_often(happening: Happening, both: Compared, shown: Seen, before: str, *, limit: float) -> Measured:
@@ -105,14 +129,14 @@ def _more_often(happening: Happening, both: Compared, shown: Seen, before: str, 
     counts = both.counted(lambda arm: (hits(arm),))[0]
     theirs, all_of_them = counts[:, 1], counts.sum(axis=-1)
     value = e_value(float(both.together(lambda at: log_evidence(theirs[at], all_of_them[at], both.chances[at]))))
-    low, high, still = _times_as_often(both, theirs, all_of_them, both.plan.checks.false_alarms)
+    low, high, still = times_as_often(both, theirs, all_of_them, both.plan.checks.false_alarms)
     candidate, stable = (wording.of(hits(arm), of(arm), happening.what) for arm in (shown.candidate, shown.stable))
     return Measured(
         name=happening.name,
         result=judged(value, limit),
         words=f"{before}the candidate {happening.verb} {candidate}, stable {stable}; {wording.against(value, limit)};"
         f" {still}",
-        numbers=_finite(
+        numbers=finite(
             candidate=hits(shown.candidate),
             candidate_of=of(shown.candidate),
             stable=hits(shown.stable),
@@ -125,7 +149,7 @@ def _more_often(happening: Happening, both: Compared, shown: Seen, before: str, 
     )
 
 
-def _times_as_often(
+def times_as_often(
     both: Compared, theirs: Floats, all_of_them: Floats, doubt: float, *, tests: int = 1
 ) -> tuple[float, float, str]:
     """The ends of the confidence sequence of how many times as often something happens to the candidate, and words."""
@@ -145,7 +169,7 @@ def _time(both: Compared, shown: Seen, before: str, limit: float) -> Measured:
     value, checks = e_value(float(log_mean(logs))), both.plan.checks
     # The bound that speaks most against the candidate; where none does, what one stable answer in ten is over.
     worst = int(np.argmax(logs)) if value > 1 else quantile_bound(shown.stable.seconds, 0.9)
-    low, high, still = _times_as_often(both, theirs[worst], all_of_them[worst], checks.false_alarms, tests=len(SECONDS))
+    low, high, still = times_as_often(both, theirs[worst], all_of_them[worst], checks.false_alarms, tests=len(SECONDS))
     arms = (shown.candidate.seconds, shown.stable.seconds)
     candidate, stable = (wording.of(slower_than(seconds)[worst], sum(seconds)) for seconds in arms)
     return Measured(
@@ -154,7 +178,7 @@ def _time(both: Compared, shown: Seen, before: str, limit: float) -> Measured:
         words=f"{before}the candidate took longer than {wording.milliseconds(SECONDS[worst])} in {candidate}, stable"
         f" with what is allowed (x {checks.slowdown:g} + {wording.milliseconds(checks.slack)}) in {stable};"
         f" {wording.against(value, limit)}; {still}",
-        numbers=_finite(
+        numbers=finite(
             bound=SECONDS[worst],
             candidate_median=SECONDS[quantile_bound(arms[0], 0.5)],
             stable_median_allowed=SECONDS[quantile_bound(arms[1], 0.5)],
@@ -258,5 +282,6 @@ def _rate(hits: int, of: int, allowed: float, doubt: float) -> tuple[float, floa
     return value, 1.0 if math.isinf(odds) else odds / (1 + odds)
 
 
-def _finite(**numbers: float) -> dict[str, float]:
+def finite(**numbers: float) -> dict[str, float]:
+    """Those that JSON can tell."""
     return {name: float(number) for name, number in numbers.items() if math.isfinite(number)}

@@ -52,7 +52,7 @@ _ONWARD = (
     Move("waiting", "released", "promoting", "approved, and no freeze window is open; recreate"),
     Move("progressing", "passed", "progressing", "evidence and hold suffice: the next step or worker"),
     Move("progressing", "passed", "promoting", "the last step passed; blue-green: ready on every server"),
-    Move("progressing", "asked", "paused", "the last step passed; a person is asked"),
+    Move("progressing", "asked", "paused", "the last step passed, or A/B found it better; a person is asked"),
     Move("promoting", "ready", "completed", "every server follows"),
     Move("promoting", "ready", "watching", "every server follows; blue-green"),
     Move("watching", "kept", "completed", "evidence suffices, and the time to be watched is over"),
@@ -70,12 +70,12 @@ _UNDECIDED = tuple(
     move
     for state in ("validating", "progressing", "watching")
     for move in (
-        Move(state, "inconclusive", "paused", "no rule can decide, or evidence lacks for too long"),
+        Move(state, "inconclusive", "paused", "no rule can decide, or evidence, or A/B's verdict, lacks for too long"),
         Move(state, "unmeasured", "paused", "the measurement failed again and again"),
     )
 )
 _BACK: tuple[tuple[Cause, str], ...] = (
-    ("failed", "the analysis failed"),
+    ("failed", "the analysis failed; A/B: it is worse"),
     ("crashed", "its host died again and again"),
     ("refused", "a server cannot serve it"),
     ("withdrawn", "a person"),

@@ -30,6 +30,10 @@ def against(e_value: float, limit: float) -> str:
     return f"evidence against it {number(e_value)} times what chance gives, limit {number(limit)}"
 
 
+def in_favour(e_value: float, limit: float) -> str:
+    return f"evidence for it {number(e_value)} times what chance gives, limit {number(limit)}"
+
+
 def possible(least: float, most: float, doubt: float, *, any_seen: bool) -> str:
     """How many times as often as the stable version, by the ends of a confidence sequence."""
     if not any_seen:

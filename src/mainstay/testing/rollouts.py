@@ -69,6 +69,17 @@ def kinds_of(registry: Registry) -> list[str]:
 class RolloutsContract:
     """Takes the fixtures of `RegistryContract`."""
 
+    def test_a_verdict_is_told_by_an_event_of_its_own_before_the_move_that_it_brings(self, registry: Registry) -> None:
+        rollout = moved(registry, started(registry), FIRST)
+        asks = changed(FIRST, state="paused", answer="better", verdict={"concluded": {"answer": "better"}})
+        assert moved(registry, rollout, asks, "better: errors").verdict == {"concluded": {"answer": "better"}}
+        verdict, paused = registry.events(limit=1000)[-2:]
+        assert (verdict.kind, paused.kind) == ("rollout_verdict", "rollout_paused")
+        for event in (verdict, paused):
+            assert (event.reason, event.evidence["verdict"], event.evidence["n"]) == ("better: errors", "better", 1)
+            assert event.evidence["seen"]["steps"] == []
+        assert "verdict" not in registry.events(limit=1000)[-3].evidence
+
     def test_a_rollout_is_found_as_it_was_started(self, registry: Registry, clock: Clock) -> None:
         one, two = deployed(registry)
         clock.turn(5)

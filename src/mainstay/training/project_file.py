@@ -102,13 +102,14 @@ _ROLLOUT = {
     'Default: "10m".',
     "warm": "Blue-green: how long the old version is kept ready, and the new one watched, after the switch.\n"
     'Default: "10m".',
-    "patience": 'How long a step may lack evidence before the rollout pauses and waits for a person. Default: "1d".',
+    "patience": "How long a step may lack evidence, and an A/B test a verdict, before the rollout pauses and waits\n"
+    'for a person. Default: "1d".',
     "sticky": 'What keeps a caller with one version: "header:x-user", or an input, "field:customer_id".\n'
     "Default: none, each request by itself.",
     "require_approval": "Names of API keys, one of which has to approve a version before it gets\n"
     'traffic, such as ["alice"]. Default: none.',
     "freeze": "Windows in which nothing goes forward; going back is always possible. Default: none.",
-    "at_end": 'What a successful end brings: "promote", or "ask" a person to promote it.\n'
+    "at_end": 'What a successful end (of A/B: it is better) brings: "promote", or "ask" a person to promote it.\n'
     'Default: "promote", and of A/B "ask".',
 }
 _CHECKS = {
@@ -123,6 +124,8 @@ _CHECKS = {
     "shift": "How far its scores may be from those of the version in place (Kolmogorov-Smirnov), from 0 to 1.\n"
     "Default: any.",
     "least_labels": "Labels of its answers without which no step passes. Default: 0.",
+    "most": "A/B: requests to both versions after which it ends, and no difference was found.\n"
+    "Default: only patience ends it.",
 }
 _REGISTRY = {
     "url": "A PostgreSQL database, for several machines. Write ${NAME} for what comes from the environment, as a\n"
@@ -173,6 +176,7 @@ _EXAMPLES: dict[str, Any] = {
     "at_end": "ask",
     "changed": 0.05,
     "shift": 0.1,
+    "most": 100_000,
     "tls_cert": "server.pem",
     "tls_key": "server.key",
     "registry.url": "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@host/mainstay",
