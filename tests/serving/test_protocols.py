@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,10 @@ import dialects
 import numpy as np
 import pytest
 from live import until
-from subjects import ROW, SECONDS, good
+from subjects import LOAN, ROW, SECONDS, good
+
+from mainstay.models.signature import Reader
+from mainstay.serving.protocols.csv_rows import read_csv
 
 PURPOSES = ("car", "radio/tv", "7", "boat")
 
@@ -147,6 +151,15 @@ def test_csv_is_typed_by_the_signature(client):
     lines = '\ufeffsince,owner,purpose,amount,age,row_id\r\n,TRUE,7,?,+35.0,"a,b"\r\n'.encode()
     said = client.post("/predict", content=lines, headers={"content-type": "text/csv"}).json()
     assert said["probabilities"][0]["good"] == pytest.approx(good(None, 2, True, None), abs=1e-12)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/invocations"])
+def test_a_cell_of_csv_may_be_as_long_as_its_body(client, path):
+    limit = csv.field_size_limit()
+    row = {**ROW, "purpose": 'a "quoted"\r\n' * 100_000}
+    check(client.post(path, content=dialects.csv_of([row, ROW]), headers=dialects.CSV), [row, ROW])
+    read_csv(dialects.csv_of([row]), Reader(LOAN))
+    assert csv.field_size_limit() == limit, "it is of the whole process"
 
 
 def test_what_is_accepted_decides_the_form_of_the_answer(client):

@@ -7,6 +7,7 @@ text, and a number's cell that is no number is refused.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,26 @@ from mainstay.serving.strict import BadBody
 _INTEGER = re.compile(r"[+-]?[0-9]{1,25}\Z")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\Z")
 _TRUTHS = {"true": True, "false": False}
+_LONGEST = 2**31 - 1
+"""Characters of a cell: as many as its body has, which is bounded elsewhere."""
+
+
+def _own_parser() -> Any:
+    """The parser of the module `csv`, with a limit of its own on the length of a cell.
+
+    Python's limit of 131,072 characters is of the whole process, and belongs to whoever runs it. But it is kept in the
+    module that does the work, of which there may be several (PEP 489).
+    """
+    spec = importlib.util.find_spec("_csv")
+    assert spec is not None
+    assert spec.loader is not None
+    made: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    made.field_size_limit(_LONGEST)
+    return made
+
+
+_csv = _own_parser()
 
 
 def read_csv(body: bytes, reader: Reader) -> Cells:
@@ -46,7 +67,7 @@ def read_csv(body: bytes, reader: Reader) -> Cells:
 
 
 def _lines(text: str) -> tuple[list[str], list[list[str]]]:
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = _csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(lines, None)
         if not names:
@@ -56,7 +77,7 @@ def _lines(text: str) -> tuple[list[str], list[list[str]]]:
             raise BadBody(f"Column {twice!r} stands twice in the first line: send each once.", field=twice)
         # One column's missing value is an empty line; elsewhere such a line is none.
         rows = [line or [""] for line in lines if line or len(names) == 1]
-    except csv.Error as error:
+    except _csv.Error as error:
         raise BadBody(f"Line {lines.line_num} of the body is not CSV: {error}.") from error
     for number, row in enumerate(rows):
         if len(row) != len(names):
