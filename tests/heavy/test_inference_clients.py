@@ -229,3 +229,23 @@ def test_tritons_asyncio_grpc_client_gets_the_plain_answers(server):
     shares = expected(server)
     for rows, found in enumerate(asyncio.run(ask()), start=1):
         np.testing.assert_allclose(found, [[shares["bad"], shares["good"]]] * rows, atol=1e-12)
+
+
+@pytest.mark.parametrize("answers", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("requests", ["gzip", "deflate"])
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_tritons_client_compresses_what_it_sends_and_takes_what_is_not_compressed(server, rows, requests, answers):
+    client = http.InferenceServerClient(server.url.removeprefix("http://"))
+    compressed = {"request_compression_algorithm": requests, "response_compression_algorithm": answers}
+    for binary in (True, False):
+        plain = client.infer("loan", inputs(http, rows, binary=binary)).as_numpy("probabilities")
+        reply = client.infer("loan", inputs(http, rows, binary=binary), **compressed)
+        np.testing.assert_array_equal(reply.as_numpy("probabilities"), plain)
+    client.close()
+
+    async def ask():
+        async with aio.InferenceServerClient(server.url.removeprefix("http://")) as other:
+            reply = await other.infer("loan", inputs(aio, rows, binary=True), **compressed)
+            return reply.as_numpy("probabilities")
+
+    np.testing.assert_array_equal(asyncio.run(ask()), plain)

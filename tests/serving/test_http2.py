@@ -104,6 +104,19 @@ class Peer:
         return codes[-1]
 
 
+PROJECT = """\
+name = "double"
+target = "y"
+task = "regression"
+[data]
+path = "rows.csv"
+[columns]
+x = "number"
+[serve]
+max_body = 1000000
+"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("http2"), ("double", double()), options=("--grpc-port", "0")) as running:
@@ -282,22 +295,42 @@ def test_a_size_beyond_the_bound_is_refused_before_it_comes(server):
         assert answered(peer.answer(3)) == 6.0
 
 
-def test_a_connection_holds_no_more_than_its_share(server):
-    """Twenty messages of nearly the largest size, of which none is whole; or that grow to it."""
-    packed = gzip.compress(bytes(19_000_000))
-    small = b"\x01" + len(packed).to_bytes(4, "big") + packed
-    half = b"\0" + (19_000_000).to_bytes(4, "big") + bytes(16_000)
-    with connected(server) as peer:
-        for at in range(6):
-            parts = [small[cut : cut + 16_000] for cut in range(0, len(small), 16_000)]
-            peer.send(headers(1 + 2 * at, grpc_encoding="gzip"), *(data(1 + 2 * at, part, end=False) for part in parts))
-        kind, _, stream, block = peer.frames(lambda each: each[0] == frames.HEADERS)[-1]
-        assert (kind, stream, peer.decoder.read(block)["grpc-status"]) == (frames.HEADERS, 9, "8")
+def test_a_connection_holds_no_more_than_its_share(tmp_path):
+    """Messages of nearly the largest size, of which none is whole."""
+    (tmp_path / "mainstay.toml").write_text(PROJECT)
+    part = b"\0" + (990_000).to_bytes(4, "big") + bytes(15_000)
+    running = serving(tmp_path, ("double", double()), options=("--grpc-port", "0"))
+    with running as server, connected(server) as peer:
+        for at in range(5):
+            stream = 1 + 2 * at
+            parts = (data(stream, bytes(16_000), end=False) for _ in range(60))
+            peer.send(headers(stream), data(stream, part, end=False), *parts)
+        kind, _, stream, fields = peer.frames(lambda each: each[0] == frames.HEADERS)[-1]
+        assert (kind, stream, peer.decoder.read(fields)["grpc-status"]) == (frames.HEADERS, 9, "8")
         peer.send(call(101))
         assert answered(peer.answer(101)) == 6.0
+
+
+def test_messages_that_become_large_are_refused_one_by_one(server):
+    packed = {True: gzip.compress(bytes(30_000_000)), False: gzip.compress(message()[5:])}
     with connected(server) as peer:
-        peer.send(headers(1), data(1, half, end=False), call(3))
-        assert answered(peer.answer(3)) == 6.0
+        for at in range(24):
+            whole = b"\x01" + len(packed[at % 2 > 0]).to_bytes(4, "big") + packed[at % 2 > 0]
+            parts = [whole[cut : cut + 16_000] for cut in range(0, len(whole), 16_000)]
+            body = [data(1 + 2 * at, each, end=each is parts[-1]) for each in parts]
+            peer.send(headers(1 + 2 * at, grpc_encoding="gzip"), *body)
+            fields, answer = peer.answer(1 + 2 * at)
+            if at % 2:
+                assert fields["grpc-status"] == "8"
+            else:
+                assert answered((fields, answer)) == 6.0
+
+
+def test_a_compression_that_is_not_known_is_refused_with_those_that_are(server):
+    with connected(server) as peer:
+        peer.send(headers(1, grpc_encoding="snappy"), data(1, b"\x01" + message()[1:]))
+        fields, _ = peer.answer(1)
+        assert (fields["grpc-status"], fields["grpc-accept-encoding"]) == ("12", "identity,gzip,deflate")
 
 
 def test_streams_beyond_the_bound_are_refused_and_the_others_go_on(server):

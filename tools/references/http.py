@@ -43,6 +43,9 @@ version is answered by the one that takes the traffic; with a number, by that on
 Each answer names the version that gave it: in its body, or in the header `x-model` where the protocol's body has no
 place for it (tables, TensorFlow Serving, MLflow).
 
+A body may come compressed, by `Content-Encoding: gzip` or `deflate`, once; the bound on its size is of what comes out,
+too. Any other coding is a 415 whose `Accept-Encoding` names these two. Answers are not compressed.
+
 Where the server [asks for a key](../how-to/protect-a-server.md), each path but those of health answers 401 without one,
 403 where it is for something else, and 429 where it comes too often; each needs the verb `predict` for predictions,
 `manage` to load and unload, and `read` for all else. A web page of another site gets 403, and a name that is not the

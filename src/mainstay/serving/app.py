@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
+from mainstay.serving.compressed import Inflater, coding_of
 from mainstay.serving.door import Door, no_form, shared
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
@@ -84,6 +85,7 @@ class App:
         self.desk.closed = lambda: not guard.open
         self.bodies = ThreadPoolExecutor(max_workers=2, thread_name_prefix="body")
         """Reads and writes what is long; not the pool of the models, for nobody's body waits for a slow model."""
+        self.inflater = Inflater(self.bodies, at_most=max_body)
         self.plane = Plane(slots, pool=self.bodies, log=log, max_body=max_body, timeout=timeout)
         # The first that claims a path has it; the plain one claims what is left.
         self._dialects: tuple[Dialect, ...] = (
@@ -188,15 +190,35 @@ class App:
         try:
             self.guard.require(given, PREDICT, target.loaded.model)
             body = await self.reader.read(proto, given.get("content-length"))
+            if given.get("content-encoding") is None:
+                reply = await plane.answer(target, body, given, caller=proto)
+            else:
+                reply = await self._predict_compressed(given, proto, target, body)
         except NoBody:
             return  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - every error has an answer
             reply = plane.refuse(target, error)
-        else:
-            reply = await plane.answer(target, body, given, caller=proto)
         finally:
             plane.left(target)
         self._send(proto, reply, reply.body)
+
+    async def _predict_compressed(self, given: Any, proto: Proto, target: Target, body: bytes) -> Reply:
+        begun, within = perf_counter(), self.plane.timeout
+        coding = coding_of(given.get_all("content-encoding"))
+        if coding is None:
+            return await self.plane.answer(target, body, given, caller=proto)
+        async with self.inflater.whole(body, coding, within=within, caller=proto) as whole:
+            left = within - (perf_counter() - begun)
+            return await self.plane.answer(target, whole, given, timeout=left, caller=proto)
+
+    async def _body(self, given: Any, proto: Proto) -> bytes:
+        """What a request has sent that predicts nothing."""
+        body = await self.reader.read(proto, given.get("content-length"))
+        coding = coding_of(given.get_all("content-encoding"))
+        if coding is None:
+            return body
+        async with self.inflater.whole(body, coding, within=self.plane.timeout, caller=proto) as whole:
+            return whole
 
     async def _other(self, scope: Scope, proto: Proto, path: str) -> None:
         """Answers what is no prediction, or cannot be one."""
@@ -209,7 +231,7 @@ class App:
             if method == "POST" and not path.endswith(dialect.verb):
                 no_form(given.get("content-type"))
             if method == "POST" and dialect.takes_body(path):
-                body = await self.reader.read(proto, given.get("content-length"))
+                body = await self._body(given, proto)
             answer = dialect.other(method, path, body, given)
             if isinstance(answer, Wish):
                 await passed_on(answer, self.desk.control, caller=caller)

@@ -22,7 +22,7 @@ _ERRORS = {
     "404": "No such model is deployed.",
     "405": "Another method is meant.",
     "413": "The body is larger than this server takes, or holds more than it reads at once.",
-    "415": "The body is of another content type.",
+    "415": "The body is of another content type, or compressed in another way.",
     "429": "Too many requests wait for the model, or come with this key: try again in `Retry-After` seconds.",
     "503": "The model cannot answer now: its host process is starting again.",
     "504": "The time for the request was up before its answer was there.",

@@ -58,7 +58,7 @@ _REFUSED = {
     "404": "No such model is deployed.",
     "409": "No rollout of the model runs, or its answers cannot be told right from wrong.",
     "413": "The body is larger than this server takes.",
-    "415": "The body is of another content type.",
+    "415": "The body is of another content type, or compressed in another way.",
     "503": "The labels could not be counted now: send them again.",
 }
 

@@ -16,7 +16,7 @@ _ERRORS = {
     "400": "The body is not of this protocol, or a value does not fit the signature.",
     "404": "No such model or version is deployed.",
     "413": "The body is larger than this server takes, or holds more than it reads at once.",
-    "415": "The body is of another content type.",
+    "415": "The body is of another content type, or compressed in another way.",
     "429": "Too many requests wait for the model, or come with this key: try again in `Retry-After` seconds.",
     "503": "The model cannot answer now.",
     "504": "The time for the request was up before its answer was there.",

@@ -74,7 +74,7 @@ class Plane:
             max_body: bytes of the largest body that a port takes, which bounds what a request may become.
             timeout: seconds that a request may take.
         """
-        self.log, self.max_body, self._timeout = log, max_body, timeout
+        self.log, self.max_body, self.timeout = log, max_body, timeout
         self._slots, self._pool = slots, pool
         self._numbers, self._ids = slots.numbers, ids()
         self._counted: dict[tuple[str, str], metrics.Counted] = {}
@@ -173,7 +173,7 @@ class Plane:
 
         What a caller says may shorten the server's own timeout, and not lengthen it.
         """
-        timeout = min([self._timeout, *(each for each in said if each is not None)])
+        timeout = min([self.timeout, *(each for each in said if each is not None)])
         return asyncio.get_running_loop().time() + timeout - (perf_counter() - begun)
 
     async def aside(self, work: Callable[..., T], *given: Any) -> T:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from mainstay.serving.batching import Late
 from mainstay.serving.bounded import TooLarge
+from mainstay.serving.compressed import CODINGS
 from mainstay.serving.grpc.status import metadata
 from mainstay.serving.http2.connection import HELD_AT_MOST, Connection
 from mainstay.serving.http2.frames import CANCEL
@@ -20,9 +21,10 @@ from mainstay.serving.protocols.codec import Headers, Problem, Reply
 
 PREFIX = 5
 """Octets before a message: whether it is compressed, and its length."""
-ENCODINGS = ("identity", "deflate", "gzip")
 OPENING = (
-    STATUS_200 + literal("content-type", "application/grpc") + literal("grpc-accept-encoding", ",".join(ENCODINGS))
+    STATUS_200
+    + literal("content-type", "application/grpc")
+    + literal("grpc-accept-encoding", ",".join(("identity", *CODINGS)))
 )
 """The header block of every answer."""
 WELL = literal("grpc-status", "0")
@@ -56,6 +58,9 @@ class Desk(Protocol):
     def unanswered(self, fields: Fields, error: Exception) -> Reply:
         """As `refused`, of a call that was taken to be answered, and counted as such."""
 
+    def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
+        """What is in a compressed message, until it is answered, which is to be within so many seconds."""
+
 
 class Call:
     """A call that is being answered."""
@@ -66,8 +71,8 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self.begun = self._loop.time()
         self._data = bytearray()
-        self._messages: deque[tuple[bytes, int]] = deque()
-        """Whole ones, with their sizes as they came."""
+        self._messages: deque[tuple[bytes, bool]] = deque()
+        """Whole ones as they came, and whether they are compressed."""
         self._held = 0
         self._opened = self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +94,7 @@ class Call:
         if not self._data and ended and not self._method.many and len(data) >= PREFIX and data[0] == 0:
             length = int.from_bytes(data[1:PREFIX], "big")
             if length + PREFIX == len(data) and length <= self._desk.max_body:
-                self._begin(data[PREFIX:])  # as nearly all are
+                self._begin(data[PREFIX:], packed=False)  # as nearly all are
                 return
         try:
             self._take(data, ended=ended)
@@ -125,14 +130,15 @@ class Call:
             if ended and not self._messages:
                 raise Problem(400, "The call has no whole message: send one.")
             if ended:
-                self._begin(self._messages.popleft()[0])
+                whole, packed = self._messages.popleft()
+                self._begin(whole, packed=packed)
             return
         if ended and self._data:
             raise Problem(400, "The stream ends within a message.")
         if self._task is None and (self._messages or ended):
             self._task = self._loop.create_task(self._answer_each())
 
-    def _next(self) -> tuple[bytes, int] | None:
+    def _next(self) -> tuple[bytes, bool] | None:
         """The first message of what has come in, once it is whole."""
         data = self._data
         if len(data) < PREFIX:
@@ -142,14 +148,15 @@ class Call:
             raise TooLarge(self._desk.max_body)
         if len(data) < PREFIX + length:
             return None
-        message, packed = bytes(data[PREFIX : PREFIX + length]), data[0]
+        if data[0] and self._coding not in CODINGS:
+            raise Problem(501, f"Compression {self._coding[:40]!r} is not taken: use one of {', '.join(CODINGS)}.")
+        message, packed = bytes(data[PREFIX : PREFIX + length]), bool(data[0])
         del data[: PREFIX + length]
-        if not packed:
-            return message, PREFIX + length
-        whole = self._unpacked(message)
-        grown = max(0, len(whole) - length)
-        self._hold(grown)
-        return whole, PREFIX + length + grown
+        return message, packed
+
+    @property
+    def _coding(self) -> str:
+        return self._fields.get("grpc-encoding", "identity")
 
     def _hold(self, size: int) -> None:
         """Counts so many octets more; they are held until they are answered."""
@@ -169,45 +176,43 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _unpacked(self, message: bytes) -> bytes:
-        encoding, most = self._fields.get("grpc-encoding", ENCODINGS[0]), self._desk.max_body
-        if encoding not in ENCODINGS[1:]:
-            raise Problem(501, f"Compression {encoding[:40]!r} is not taken: use one of {', '.join(ENCODINGS[1:])}.")
-        reader = zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
-        try:
-            data = reader.decompress(message, most + 1)
-        except zlib.error as error:
-            raise Problem(400, f"The message is no {encoding}: {error}.") from error
-        if len(data) > most:
-            raise TooLarge(most)
-        if not reader.eof:
-            raise Problem(400, f"The message is cut off within its {encoding}.")
-        return data
-
-    def _begin(self, message: bytes) -> None:
+    def _begin(self, message: bytes, *, packed: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()  # from here on, who answers watches the clock
-        self._task = self._loop.create_task(self._answer(message))
+        self._task = self._loop.create_task(self._answer(message, packed=packed))
 
     @property
     def _left(self) -> float | None:
         return None if self._until is None else self._until - self._loop.time()
 
-    async def _answer(self, message: bytes) -> None:
-        reply = await self._method.answer(message, self._fields, self._left)
+    async def _answer(self, message: bytes, *, packed: bool) -> None:
+        if packed:
+            reply = await self._answer_packed(message)
+        else:
+            reply = await self._method.answer(message, self._fields, self._left)
         self._release(self._held)
         if reply.status != 200:
             self._refuse(reply)
             return
         self._connection.out.answer(self._stream, OPENING + block(reply.headers), prefixed(reply.body), WELL)
 
+    async def _answer_packed(self, message: bytes) -> Reply:
+        try:
+            async with self._desk.inflated(message, self._coding, self._left) as whole:
+                return await self._method.answer(whole, self._fields, self._left)
+        except Exception as error:  # noqa: BLE001 - every error has an answer
+            return self._desk.unanswered(self._fields, error)
+
     async def _answer_each(self) -> None:
         """Answers the messages that are there, one after the other; the stream ends when the caller ends it."""
         out, stream = self._connection.out, self._stream
         while self._messages:
-            message, size = self._messages.popleft()
-            reply = await self._method.answer(message, self._fields, self._left)
-            self._release(size)
+            message, packed = self._messages.popleft()
+            if packed:
+                reply = await self._answer_packed(message)
+            else:
+                reply = await self._method.answer(message, self._fields, self._left)
+            self._release(PREFIX + len(message))
             if reply.status != 200:
                 self._let_go()
                 self._refuse(reply)

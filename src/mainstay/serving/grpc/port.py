@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mainstay.serving.bounded import WITHIN, TooSlow
@@ -33,6 +34,9 @@ class Service(Protocol):
 
     def unanswered(self, path: str, error: Exception) -> Reply:
         """The same, of a call that was taken to be answered, and is counted."""
+
+    def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
+        """What is in a compressed message, until it is answered, which is to be within so many seconds."""
 
 
 class Port:
@@ -83,6 +87,10 @@ class Port:
     def unanswered(self, fields: Fields, error: Exception) -> Reply:
         """The same, of a call that was taken to be answered, and is counted."""
         return self._service.unanswered(fields[":path"], error)
+
+    def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
+        """What is in a compressed message, until it is answered, which is to be within so many seconds."""
+        return self._service.inflated(message, coding, within)
 
     async def watch(self) -> None:
         """Gives up on what is late: introductions, bodies, clients that read nothing; runs for ever."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
@@ -36,6 +37,7 @@ class Service:
     def __init__(self, app: App, dialect: Grpc) -> None:
         """`app` has the targets of `dialect`."""
         self._plane, self._desk, self._guard, self._target_at = app.plane, app.desk, app.guard, app.target
+        self._inflater = app.inflater
         self._dialect, self._rest = dialect, OpenInference(app.desk)
         messages = self._messages = dialect.messages
         self._request = request_of(messages)
@@ -83,6 +85,11 @@ class Service:
         if path in self._predicting:
             return self._plane.refuse_unrouted(self._dialect, error, seconds=0.0)
         return self.refused(error)
+
+    def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
+        """What is in a compressed message, until it is answered, which is to be within so many seconds."""
+        longest = self._plane.timeout
+        return self._inflater.whole(message, coding, within=longest if within is None else min(within, longest))
 
     async def infer(self, message: bytes, fields: Fields, timeout: float | None) -> Reply:
         """The answer to a `ModelInferRequest`."""

@@ -12,7 +12,7 @@ from mainstay.models.tensors import Array, Tensor
 from mainstay.serving.bodies import Asked, valid_id
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import seconds_in
-from mainstay.serving.protocols.codec import JSON_HEADERS, Headers, Problem, kind_of, takes_json, version_number
+from mainstay.serving.protocols.codec import JSON_HEADERS, Headers, kind_of, takes_json, version_number
 from mainstay.serving.protocols.codec import Given as GivenHeaders
 from mainstay.serving.protocols.open_inference.datatypes import datatype, packed
 from mainstay.serving.protocols.open_inference.reading import BASE64, BINARY_SIZE, CONTENT_TYPE, Given, Inputs, Tail
@@ -70,8 +70,6 @@ class InferCodec:
         content_type = headers.get("content-type")
         if content_type is None or kind_of(content_type) != "application/octet-stream":
             takes_json(content_type, ("application/octet-stream",))
-        if headers.get("content-encoding", "identity") != "identity":
-            raise Problem(415, "Compressed bodies are not taken: send them without Content-Encoding.")
         length = headers.get(HEADER_LENGTH)
         size = len(body) if length is None else _header_length(length, len(body))
         document = decoded(body[:size], forms=_FORMS)
