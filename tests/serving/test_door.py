@@ -136,6 +136,19 @@ def test_http_1_0_without_a_host_is_answered(server) -> None:
         assert caller.recv(100).split()[1] == b"200"
 
 
+@pytest.mark.parametrize("hosts", [["localhost", "localhost"], ["localhost", "evil.example"], ["evil.example", ""]])
+@pytest.mark.parametrize("path", ["/predict", "/healthz", "/v2/models/loan/infer"])
+def test_two_hosts_are_none(server, path, hosts) -> None:
+    lines = "".join(f"Host: {host}\r\n" for host in hosts)
+    with socket.create_connection(("127.0.0.1", server.port), 10) as caller:
+        caller.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        said = b""
+        while part := caller.recv(4096):
+            said += part
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"2 Host headers" in said
+
+
 SHARED = """
 name = "loan"
 target = "class"

@@ -168,6 +168,8 @@ def test_what_is_accepted_decides_the_form_of_the_answer(client):
         ("text/csv;q=0.1, application/json", "application/json"),
         ("text/html, */*;q=0.8", "application/json"),
         ("text/*", "text/csv"),
+        ("", "application/json"),
+        (",", "application/json"),
     ):
         reply = client.post("/predict", json={"inputs": [ROW]}, headers={"accept": accept, "x-request-id": "mine"})
         assert reply.headers["content-type"].startswith(kind)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
 from mainstay.serving.compressed import Inflater, coding_of
-from mainstay.serving.door import Door, no_form, shared
+from mainstay.serving.door import Door, no_form, one_host, shared
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
@@ -114,7 +114,8 @@ class App:
     def __rsgi__(self, scope: Scope, proto: Proto) -> Coroutine[Any, Any, None]:
         """Answers one request, once what it returns is awaited."""
         path, given = scope.path, scope.headers
-        if not self.door.passes(given.get("host"), given.get("origin")):
+        hosts = given.get_all("host")
+        if len(hosts) > 1 or not self.door.passes(hosts[0] if hosts else None, given.get("origin")):
             return self._at_the_door(scope, proto, path)
         return self._passed(scope, given, proto, path)
 
@@ -168,6 +169,7 @@ class App:
         given, dialect = scope.headers, self._dialect(path)
         origin = given.get("origin")
         try:
+            one_host(given.get_all("host"))
             if dialect.need(path) is not None:  # health is anybody's, under any name
                 self.door.check_host(given.get("host"))
             self.door.check_page(given)

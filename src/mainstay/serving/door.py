@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from mainstay.serving.protocols.codec import Given, Headers, Problem, Reply, kind_of
+from mainstay.serving.protocols.codec import CLOSE, Given, Headers, Problem, Reply, kind_of
 from mainstay.serving.way_out import Changed
 
 REMEMBERED = 256
@@ -126,6 +126,12 @@ class Door:
             ("access-control-max-age", "600"),
         ]
         return Reply(204, headers, b"")
+
+
+def one_host(hosts: Sequence[str]) -> None:
+    """Refuses (Problem) a request of several `Host` lines (RFC 9112, 3.2): a proxy may have gone by another one."""
+    if len(hosts) > 1:
+        raise Problem(400, f"The request has {len(hosts)} Host headers: send one.", headers=[CLOSE])
 
 
 def no_form(content_type: str | None) -> None:

@@ -58,7 +58,7 @@ class PlainCodec:
     def read(self, body: bytes, headers: Given) -> Asked | Awaitable[Asked]:
         """The rows of a body: JSON, or a table; the form is the content type of an answer that is no JSON."""
         said, accept = headers.get("content-type"), headers.get("accept")
-        form = None if accept is None or accept == "*/*" else accepted(accept)
+        form = None if not accept or accept == "*/*" else accepted(accept)
         if said is None or said.startswith("application/json") or kind_of(said) not in KINDS:
             takes_json(said, KINDS)
             asked = self._read(body)

@@ -34,6 +34,8 @@ def accepted(accept: str) -> str | None:
         Problem: nothing that is written here; 406.
     """
     absent: MissingExtra | None = None
+    if not accept.strip(" \t,"):
+        return None  # an empty list (RFC 9110, 5.6.1) asks for nothing
     for each in preferred(accept):
         kind = kind_of(each)
         if kind in _JSON:
