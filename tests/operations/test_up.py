@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -31,9 +32,9 @@ def stable() -> Draft:
     return package_of(ONE, linear(1), [{"x": 1.0}, {"x": 2.5}])
 
 
-def better() -> Draft:
+def better(number: int = 1) -> Draft:
     """The same answers, from another file."""
-    return package_of(ONE, linear(1, bias=0.0, weight=1.0 + 1e-12), [{"x": 3.0}])
+    return package_of(ONE, linear(1, bias=0.0, weight=1.0 + number * 1e-12), [{"x": 3.0}])
 
 
 def failing() -> Draft:
@@ -168,6 +169,30 @@ def test_a_good_one_goes_through_and_the_controller_may_be_killed_on_the_way(up:
     assert deployed(up) == over.candidate.ref
     assert not blamed(met), met
     assert met[over.stable.ref] and met[over.candidate.ref]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends_as"),
+    [(signal.SIGKILL, "completed"), pytest.param(signal.SIGSEGV, "rolled_back", marks=pytest.mark.long)],
+)
+def test_after_a_switch_workers_that_crash_take_it_back_and_those_that_are_killed_do_not(up: Server, number, ends_as):
+    before = deployed(up)
+    with asked(up):
+        begun = roll_out(up, better(number), Plan(strategy="blue-green", warm=3.0, checks=Checks(least=20)))
+        until(lambda: state(up) == "watching", ENDS_WITHIN)
+        for _ in range(2):
+            for worker in until(lambda: found if len(found := up.workers()) == 2 else None):
+                worker.send_signal(number)
+                psutil.wait_procs([worker], timeout=20)
+        over = ended(up)
+    assert (over.id, over.state) == (begun.id, ends_as), over.why
+    assert deployed(up) == (over.candidate.ref if ends_as == "completed" else before)
+    assert ends_as == "completed" or "died" in over.why
+
+
+def state(server: Server) -> str:
+    with Registry.open(server.folder / ".mainstay") as registry:
+        return registry.rollouts("one", limit=1)[0].state
 
 
 def test_the_controller_ends_with_its_server(tmp_path: Path):

@@ -191,7 +191,7 @@ def test_history_tells_of_rollouts_with_what_was_seen(
     assert (backwards.rollout.what, backwards.reason) == ("canary: rolling back", "too many errors")
     assert backwards.rollout.seen == (
         "candidate 1,200 requests, 40 errors, 5 of 9 wrong; stable 99,000 requests; "
-        "2 of 10 answered otherwise; its host died once"
+        "2 of 10 answered otherwise; its process died once"
     )
     assert len(history(folder, "credit", alias="champion", limit=2).moves) == 2
     assert rollback_steps(folder) == Step(now="credit:1", previous=None)  # a candidate was never the champion

@@ -99,7 +99,7 @@ def _seen(evidence: Mapping[str, Any]) -> str:
         if last["compared"]:
             parts.append(f"{last['changed']:,} of {last['compared']:,} answered otherwise")
     if seen["deaths"]:
-        parts.append(f"its host died {seen['deaths']} times" if seen["deaths"] > 1 else "its host died once")
+        parts.append(f"its process died {seen['deaths']} times" if seen["deaths"] > 1 else "its process died once")
     return "; ".join([*parts, *seen.get("problems", ())])
 
 

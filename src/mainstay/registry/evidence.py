@@ -75,7 +75,8 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: tuple[Seen, ...] = ()
     """In order; those of which there is something to tell."""
     deaths: int = 0
-    """Of the candidate's host process, once it had been ready."""
+    """Of processes with the candidate in them, once they were ready: crashes, and those that are killed again and again
+    after short lives; of workers, as many as are more than before. One that somebody kills says nothing."""
     memory: int = 0
     """Bytes of it now, or of the largest."""
     probes: tuple[Probe, ...] = ()

@@ -24,7 +24,7 @@ from mainstay.rollout.verdict import answer_of
 LONGEST_LOOK = 10.0
 """Seconds between two looks that count as held at most: whoever was away for longer saw nothing of the rest."""
 DEATHS = 3
-"""Of the candidate's host, after which it is no accident."""
+"""Of processes with the candidate in them, after which it is no accident."""
 ERRORS = 5
 """Measurements that fail one after the other, after which a person is asked."""
 LAGGING = "servers that still follow"
@@ -173,7 +173,7 @@ def _back(rollout: Rollout, world: World, analysis: Analysis) -> Decision | None
         why, refused = f"{server}: {error}", {"errors": dict(world.errors)}
         return moved(rollout, "refused", "rolling_back", why, analysis=analysis, facts=refused)
     if world.evidence.deaths >= DEATHS:
-        why = f"its host process died {world.evidence.deaths} times"
+        why = f"its process died {world.evidence.deaths} times"
         facts = {"deaths": world.evidence.deaths}
         return moved(rollout, "crashed", "rolling_back", why, analysis=analysis, facts=facts)
     if analysis.result == "failed":

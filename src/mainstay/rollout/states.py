@@ -76,7 +76,7 @@ _UNDECIDED = tuple(
 )
 _BACK: tuple[tuple[Cause, str], ...] = (
     ("failed", "the analysis failed; A/B: it is worse"),
-    ("crashed", "its host died again and again"),
+    ("crashed", "its process died again and again"),
     ("refused", "a server cannot serve it"),
     ("withdrawn", "a person"),
     ("moved", "the stable version is another one"),

@@ -103,6 +103,8 @@ class Agent:
         self.placer = Placer(registry, self.copies, self.hosts, self.admission, lease=self.candidates.lease)
         self.workers: frozenset[int] = frozenset()
         """Process ids of the workers that live, as the supervisor says."""
+        self.ends: tuple[int, ...] = ()
+        """By worker, how many of its ends told against what ran in it."""
         self.table: Table | None = None
         """As it was written last."""
         self._begun = time.monotonic()
@@ -172,7 +174,7 @@ class Agent:
             self.hosts.look_after()
             self._follow()
             self._report()
-            self.candidates.step(self.table, self.workers)
+            self.candidates.step(self.table, self.ends)
         except MachineError as error:
             trouble = str(error)
         except OSError as error:  # such as a disk that is full; it may have room again at the next step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,12 +14,14 @@ from mainstay.registry.errors import UnknownRollout
 from mainstay.registry.evidence import Evidence, Probe
 from mainstay.registry.plans import WHOLE
 from mainstay.serving import evidence_slots, metrics
+from mainstay.serving.ends import Noticed
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.leases import Leases
 from mainstay.serving.metrics import labelled
 from mainstay.serving.predictions.labelling import Labelling
 from mainstay.serving.probing import Probing, Wanted
 from mainstay.serving.routing import Candidate, Placed, Table
+from mainstay.serving.splitting import has_turn
 from mainstay.serving.usage import look
 
 EVERY = 1.0
@@ -41,9 +44,16 @@ class _Followed:
 
     model: str
     wish: Candidate
+    judged: str
+    """The version on trial, which is not the one of the wish once it has the traffic."""
     lost_before: int
     """How often the candidate's host had been lost before."""
+    inside_since: float | None = None
+    """Since when workers have it in themselves, and may be ended by it."""
     workers_lost: int = 0
+    """Of those that had it."""
+    more_lost: int = 0
+    """Beyond what were lost in as long a time before."""
     workers: int = 1
     """The most there were."""
     memory: int = 0
@@ -67,7 +77,7 @@ class Candidates:
         self._leases: Leases | None = None
         self._slots: metrics.Slots | None = None
         self._followed: dict[str, _Followed] = {}
-        self._workers: frozenset[int] = frozenset()
+        self._noticed = Noticed()
         self._look_at = 0.0
 
     def lease(self, rollout: str) -> int:
@@ -76,29 +86,29 @@ class Candidates:
             self._leases = Leases(self._run)
         return self._leases.slot(rollout)
 
-    def step(self, table: Table | None, workers: frozenset[int]) -> None:
+    def step(self, table: Table | None, ends: Sequence[int]) -> None:
         """Follows the candidates of the routing table; called every moment.
 
         Args:
             table: as it was written last.
-            workers: process ids of those that live.
+            ends: of each worker, by number, how many of its ends told against what ran in it.
 
         Raises:
             MachineError: of the registry.
         """
-        gone, self._workers = len(self._workers - workers), workers
         now = time.monotonic()
+        lost = self._noticed.look(ends, now)
         present = {} if table is None else _candidates(table)
         if not present and not self._followed:
             return
         for model, wish in present.values():
             followed = self._followed.get(wish.rollout)
             if followed is None:
-                lost = self._hosts.lost(wish.version)
-                followed = self._followed[wish.rollout] = _Followed(model, wish, lost)
+                judged = _judged(wish, table, model)
+                followed = self._followed[wish.rollout] = _Followed(model, wish, judged, self._hosts.lost(judged))
             followed.wish, followed.gone_at = wish, None
-            followed.workers = max(followed.workers, len(workers))
-            followed.workers_lost += gone * (wish.mode in ("rolling", "watch"))
+            followed.workers = max(followed.workers, len(ends))
+            self._charge(followed, lost, now)
             if wish.mode == "probe" and table is not None:
                 self._probe(followed, table)
         for rollout, followed in self._followed.items():
@@ -121,6 +131,19 @@ class Candidates:
             self._report(rollout, followed)
             _end_probe(followed)
 
+    def _charge(self, followed: _Followed, lost: Sequence[int], now: float) -> None:
+        """Counts the workers that were lost with the candidate in them: as far as they are more than before."""
+        wish = followed.wish
+        if wish.mode not in ("rolling", "watch"):
+            return
+        if followed.inside_since is None:
+            followed.inside_since = now
+        since = followed.inside_since
+        turn = followed.workers, wish.share if wish.mode == "rolling" else WHOLE
+        followed.workers_lost += sum(has_turn(number, *turn) for number in lost)
+        usual = self._noticed.between(2 * since - now, since)
+        followed.more_lost = max(followed.more_lost, followed.workers_lost - usual)
+
     def _probe(self, followed: _Followed, table: Table) -> None:
         """Probes a candidate in its host; again, where it has another one."""
         candidate, stable = table.versions.get(followed.wish.version), table.routes[followed.model].stable
@@ -134,7 +157,7 @@ class Candidates:
 
     def _report(self, rollout: str, followed: _Followed) -> None:
         """Tells the registry what was seen, where that is news."""
-        version = followed.wish.version
+        version = followed.judged
         pid = self._hosts.pids().get(version)
         held = None if pid is None else look(pid)
         if held is not None:
@@ -145,7 +168,7 @@ class Candidates:
         evidence = Evidence(
             rollout=rollout,
             steps=self._labelling.added(rollout, evidence_slots.seen(self._run, rollout)),
-            deaths=self._hosts.lost(version) - followed.lost_before + followed.workers_lost,
+            deaths=self._hosts.lost(version) - followed.lost_before + followed.more_lost,
             memory=followed.memory,
             probes=() if probe is None else (structs.replace(probe, memory=followed.memory, workers=followed.workers),),
         )
@@ -180,6 +203,12 @@ class Candidates:
 def _end_probe(followed: _Followed) -> None:
     if followed.probing is not None:
         followed.probing.end()
+
+
+def _judged(wish: Candidate, table: Table | None, model: str) -> str:
+    """The version on trial: of a blue-green rollout that has switched, the one that takes the traffic."""
+    stable = None if table is None else table.routes[model].stable
+    return stable if wish.mode == "watch" and stable is not None else wish.version
 
 
 def _candidates(table: Table) -> dict[str, tuple[str, Candidate]]:

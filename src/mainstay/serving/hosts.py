@@ -18,6 +18,7 @@ import msgspec
 from mainstay.errors import MainstayError
 from mainstay.models.classes import is_class, require_trusted
 from mainstay.models.package import Manifest
+from mainstay.serving.ends import Ends
 from mainstay.serving.host import Said, let_go_within
 from mainstay.serving.launch import BUILD_WITHIN, OUR_PYTHON, Allowed, host_command, launch_command, variables_for
 from mainstay.serving.logs import Log
@@ -95,7 +96,7 @@ class Hosts:
         self._hosts: dict[str, _Host] = {}
         self._made = 0
         self._ending: list[tuple[_Host, float]] = []
-        self._lost: dict[str, int] = {}
+        self._ends: dict[str, Ends] = {}
         self.changes = 0
         """Grows whenever the state of a host changes."""
 
@@ -120,8 +121,8 @@ class Hosts:
         return {host.version: host.process.pid for host in list(self._hosts.values())}
 
     def lost(self, version: str) -> int:
-        """How often a host of a version has died that had been ready."""
-        return self._lost.get(version, 0)
+        """How often a host of a version has ended that had been ready, so that it tells against the version."""
+        return self._ends[version].telling if version in self._ends else 0
 
     def keep(self, versions: Collection[str]) -> None:
         """Tells the hosts of all other versions to end, which they do when the workers have let go of them."""
@@ -207,7 +208,7 @@ class Hosts:
     def _mourn(self, host: _Host, now: float) -> None:
         """A host died: says so, and when it is started again."""
         if host.answers:
-            self._lost[host.version] = self.lost(host.version) + 1
+            self._ends.setdefault(host.version, Ends()).note(host.process.returncode, now - host.begun)
         host.deaths = 1 if now - host.begun > QUIET_AFTER else host.deaths + 1
         if not host.answers and not host.reason:
             host.reason = f"The host process of {host.version} ended before it was ready."

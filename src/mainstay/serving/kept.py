@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from mainstay.serving.ends import Ends
 from mainstay.serving.logs import Log
 
 CRASH_PAUSE, LONGEST_PAUSE = 0.2, 10.0
@@ -25,6 +26,7 @@ class Kept:
         self._called = f"{kind.capitalize()} {name}".strip() if name else f"The {kind}"
         self._deaths = 0
         self._again_at: float | None = None
+        self.ends = Ends()
         self._start()
 
     def _start(self) -> None:
@@ -42,6 +44,7 @@ class Kept:
             return
         now = time.monotonic()
         if self._again_at is None:
+            self.ends.note(self.process.returncode, now - self._begun)
             self._deaths = self._deaths + 1 if now - self._begun < YOUNG else 0
             pause = min(CRASH_PAUSE * 2 ** min(self._deaths, 10), LONGEST_PAUSE) if self._deaths else 0.0
             self._again_at = now + pause

@@ -146,6 +146,7 @@ def serve(
                 for each in (*workers, *beside.values()):
                     each.replace_if_dead(log)
                 agent.workers = frozenset(worker.process.pid for worker in workers if worker.lives)
+                agent.ends = tuple(worker.ends.telling for worker in workers)
                 if not ready:
                     said = {each.pid for each in acknowledgements(run)} & agent.workers
                     ready = len(said) == len(workers)
