@@ -14,7 +14,7 @@ def main() -> None:
     # tenth of the time until a command begins.
     gc.set_threshold(20_000)
     try:
-        from mainstay.cli import main as run  # noqa: PLC0415 - what takes its time is loaded inside the `try`
+        from mainstay.cli.entry import main as run  # noqa: PLC0415 - what takes its time is loaded inside the `try`
 
         run()
     except KeyboardInterrupt:

@@ -188,7 +188,7 @@ def test_a_second_interrupt_ends_at_once_and_registers_nothing(tmp_path: Path, s
 def test_an_interrupt_at_the_end_of_an_object_is_not_lost() -> None:
     code = """
 import importlib, signal, time
-app = importlib.import_module("mainstay.cli.app")
+app = importlib.import_module("mainstay.cli.entry")
 
 class Ends:
     def __del__(self):

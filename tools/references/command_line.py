@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 import mainstay.cli.commands  # noqa: F401 - registers the commands
-from mainstay.cli import app
+from mainstay.cli.app import app
 
 WORDS = {int: "INTEGER", float: "NUMBER", Path: "PATH"}
 """What stands for an option's value; TEXT for all else."""

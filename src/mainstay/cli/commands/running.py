@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mainstay.cli import serving
 from mainstay.cli.app import app
 from mainstay.cli.commands.catalogue import Expect
 from mainstay.cli.output import Json, show
@@ -15,7 +17,6 @@ from mainstay.errors import SAID_NO
 
 if TYPE_CHECKING:
     from mainstay.operations.rollouts import Started
-    from mainstay.operations.serving import Serving
 
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for running servers.", min=0.0)]
 
@@ -197,70 +198,29 @@ def _say_servers(urls: Sequence[str], *, next_command: str = "") -> None:
         typer.echo("No server is running." + (f" Next: {next_command}" if next_command else ""))
 
 
-def _serving(name: str, words: str, *, controller: bool) -> None:
+def _serving(name: str, words: str) -> None:
     """A command that serves, with or without a controller of rollouts beside: its options are the same."""
 
-    def command(
-        *,
-        host: Annotated[
-            str | None, typer.Option("--host", help="Address to listen on; by default, the project's.")
-        ] = None,
-        port: Annotated[
-            int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
-        ] = None,
-        grpc_port: Annotated[
-            int | None,
-            typer.Option(
-                "--grpc-port",
-                help="Port for gRPC (Open Inference Protocol), 0 takes a free one; without it, gRPC is not spoken.",
-                min=0,
-                max=65535,
-            ),
-        ] = None,
-        workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.", min=1)] = None,
-        trust: Annotated[
-            Path | None,
-            typer.Option("--trust", help="File of type names, one a line, that models in native formats may hold."),
-        ] = None,
-        tls_cert: Annotated[
-            Path | None, typer.Option("--tls-cert", help="Certificate (PEM file) to speak https with; takes --tls-key.")
-        ] = None,
-        tls_key: Annotated[
-            Path | None, typer.Option("--tls-key", help="Its private key (PEM file), readable by its owner alone.")
-        ] = None,
-        with_parent: Annotated[
-            bool,
-            typer.Option(
-                "--with-parent",
-                help="End when standard input is closed, as it is when the program that started the server ends.",
-            ),
-        ] = False,
-        as_json: Annotated[
-            bool, typer.Option("--json", help="Print one JSON object on standard output once requests are taken.")
-        ] = False,
-    ) -> None:
-        from mainstay.operations.serving import serve as run  # noqa: PLC0415
+    def command(**said: Any) -> None:
+        serving.serve({**said, "controller": serving.COMMANDS[name]})
 
-        def told(serving: Serving) -> None:
-            if as_json:
-                show(serving, as_json=True, human=lambda out: None)
-
-        run(
-            Path.cwd(),
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            workers=workers,
-            trust=trust,
-            tls_cert=tls_cert,
-            tls_key=tls_key,
-            with_parent=with_parent,
-            controller=controller,
-            told=told,
-        )
-
+    # typer reads the options off the signature of a command.
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # any function may have one
+        [_parameter(option) for option in serving.OPTIONS], return_annotation=None
+    )
+    command.__annotations__ = {}
     command.__doc__ = words
     app.command(name)(command)
+
+
+def _parameter(option: serving.Option) -> inspect.Parameter:
+    """An option as typer reads it."""
+    flag = option.kind is bool
+    typed = typer.Option(option.flag, help=option.help, min=option.least, max=option.most)
+    kind: Any = bool if flag else option.kind | None
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=False if flag else None, annotation=Annotated[kind, typed]
+    )
 
 
 _serving(
@@ -271,7 +231,6 @@ _serving(
 
     Example: mainstay serve --port 8080 --grpc-port 8081
     """,
-    controller=False,
 )
 _serving(
     "up",
@@ -281,7 +240,6 @@ _serving(
 
     Example: mainstay up --port 8080 --workers 2
     """,
-    controller=True,
 )
 
 
