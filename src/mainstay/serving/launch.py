@@ -27,7 +27,8 @@ from mainstay.serving.logs import Log, logger
 
 BUILD_WITHIN = 1800.0
 """Seconds in which an environment has to be there: a few gigabytes over a slow line."""
-
+REPORTS = "ORT_DISABLE_TELEMETRY"
+"""As `models.formats.quiet_onnx` has it, which would load ONNX Runtime."""
 _PASSED = frozenset(
     [
         "PATH",
@@ -43,6 +44,7 @@ _PASSED = frozenset(
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",
         "MALLOC_ARENA_MAX",
+        REPORTS,
     ]
 )
 """Variables that say how a process runs, and nothing that is anybody's secret."""
@@ -71,7 +73,8 @@ class Allowed:
 def variables_for(allowed: Allowed, own: Mapping[str, str], *also: str) -> dict[str, str]:
     """The variables of `own` that a host process sees: no password of a database or a bucket is among them."""
     named = {*_PASSED, *allowed.variables, *also}
-    return {name: value for name, value in own.items() if name in named or name.startswith("LC_")}
+    # Code of a user's own may load ONNX Runtime too, without what tells it to report to nobody.
+    return {REPORTS: "1"} | {name: value for name, value in own.items() if name in named or name.startswith("LC_")}
 
 
 def host_command(

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import onnxruntime
-
+from mainstay.models.formats.quiet_onnx import onnxruntime
 from mainstay.models.refusing import InputError
 
 LONGEST = 30.0

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.formats.bounded_runs import bounded_run
+from mainstay.models.formats.quiet_onnx import onnxruntime
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError, Signature
 

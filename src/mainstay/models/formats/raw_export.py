@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from mainstay.models.answers import Answers
 from mainstay.models.encoder import Block, Encoder
 from mainstay.models.formats.export import FEATURES, Exported
 from mainstay.models.formats.graph import CannotExport
+from mainstay.models.formats.quiet_onnx import onnxruntime
 from mainstay.models.formats.raw_graph import raw_graph
 from mainstay.models.package import Decision, Package
 from mainstay.models.signature import Reader, Signature

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, checker
 
 from mainstay.models.answers import Answers, are_probabilities
@@ -24,6 +23,7 @@ from mainstay.models.formats.foreign.onnx_outputs import Said, outputs_of
 from mainstay.models.formats.foreign.packing import packed
 from mainstay.models.formats.foreign.protocol import CannotImport, Imported, Told, content_of, task_of
 from mainstay.models.formats.onnx import said as refusal
+from mainstay.models.formats.quiet_onnx import onnxruntime
 from mainstay.models.packaging import Built
 from mainstay.models.runtime import decided
 from mainstay.models.signature import Cells, InputError, Signature
