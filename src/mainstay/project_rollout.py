@@ -38,7 +38,7 @@ class RolloutChecks(Struct, frozen=True):
     shift: float | None = None
     """How far its scores may be from those of the version in place (Kolmogorov-Smirnov), 0 to 1; by default any."""
     least_labels: int = 0
-    """Labels of its answers (true outcomes that came) without which no step passes."""
+    """Requests of its own whose true outcome must have come before a step passes."""
     most: int | None = None
     """A/B: requests to both versions after which it ends without a verdict for either; by default, only `patience`
     ends it."""

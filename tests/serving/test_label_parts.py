@@ -17,7 +17,7 @@ from mainstay.models.signature import Column, Signature
 from mainstay.operations.labels import BadLabelsFile, _labels
 from mainstay.serving.predictions import joining, keeping
 from mainstay.serving.predictions.bodies import labels_in, told
-from mainstay.serving.predictions.joining import COUNTED, REPEATED, UNKNOWN, Joining, Truth
+from mainstay.serving.predictions.joining import COUNTED, REPEATED, SAME_REQUEST, UNKNOWN, Joining, Truth
 from mainstay.serving.predictions.judging import CannotJudge, NotALabel, judge
 from mainstay.serving.predictions.keeping import Kept
 from mainstay.serving.predictions.messages import Label
@@ -50,8 +50,25 @@ def test_outcomes_are_counted_by_step_and_version(run, tmp_path) -> None:
     kept.add("c", CANDIDATE, 1, Answers(values=np.array([2.5])))
     found = Joining(tmp_path, "r", "member")
     truths = [truth("a", 1), truth("b", 1, 0), truth("b", 1, 2), truth("b", 1, 3), truth("c", 2.5), truth("d", 1)]
-    assert found.join(truths) == [COUNTED, COUNTED, COUNTED, UNKNOWN, COUNTED, UNKNOWN]
-    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (2, 1), (1, CANDIDATE): (1, 0)}
+    assert found.join(truths) == [COUNTED, COUNTED, SAME_REQUEST, UNKNOWN, COUNTED, UNKNOWN]
+    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1), (1, CANDIDATE): (1, 0)}
+
+
+def test_the_rows_of_a_request_are_one_piece_of_evidence_however_their_labels_come(run, tmp_path) -> None:
+    """They were drawn for a version together: counted each for itself, two equal versions were told apart by chance."""
+    kept = Kept(run, "r", 0)
+    for at in range(4):
+        kept.add(f"batch-{at}", at % 2, 0, labels(*[1] * 50))
+    first, second = Joining(tmp_path, "r", "one"), Joining(tmp_path, "r", "two")
+    assert first.join([truth("batch-0", 0, 7)]) == [COUNTED]
+    every = [truth(f"batch-{at}", 1, row) for at in range(4) for row in range(50)]
+    assert second.join([*every, truth("batch-1", 0, 0)]).count(COUNTED) == 3
+    assert first.join([truth("batch-0", 1, 7), truth("batch-0", 1, 8), truth("batch-3", 0, 0)]) == [
+        REPEATED,
+        SAME_REQUEST,
+        REPEATED,
+    ]
+    assert (first.counts(), second.counts()) == ({(0, STABLE): (1, 1)}, {(0, STABLE): (1, 0), (0, CANDIDATE): (2, 0)})
 
 
 def test_a_second_label_of_a_row_changes_nothing_after_a_restart_either(run, tmp_path) -> None:
@@ -182,6 +199,7 @@ def test_a_body_is_one_label_or_many() -> None:
     assert msgspec.json.decode(told(several, [COUNTED, UNKNOWN])) == {
         "counted": 1,
         "repeated": 0,
+        "same_request": 0,
         "unknown": [{"id": "b", "row": 0}],
     }
 

@@ -41,10 +41,13 @@ def test_labels_are_joined_with_what_either_version_answered_and_counted_once(se
             for at, (identity, _, label) in enumerate(by["loan:2"])
         ]
         first = client.post("/labels", json=labels[0])
-        assert (first.status_code, first.json()) == (200, {"counted": 1, "repeated": 0, "unknown": []})
+        assert (first.status_code, first.json()) == (
+            200,
+            {"counted": 1, "repeated": 0, "same_request": 0, "unknown": []},
+        )
         nobody = {"id": "nobody", "row": 3, "value": "good"}
         rest = client.post("/models/loan/labels", json={"labels": [*labels, nobody]})
-        assert rest.json() == {"counted": 39, "repeated": 1, "unknown": [{"id": "nobody", "row": 3}]}
+        assert rest.json() == {"counted": 39, "repeated": 1, "same_request": 0, "unknown": [{"id": "nobody", "row": 3}]}
 
         def counted():
             seen = rollout.seen()
@@ -69,9 +72,14 @@ def test_of_a_shadow_one_label_judges_both_versions(server):
         rows = client.post("/predict", json=[ROW, ROW], headers={"x-request-id": "order-17"}).json()
         until(lambda: rollout.seen().candidate.requests)
         labels = [{"id": "order-17", "row": row, "value": rows["prediction"][row]} for row in (0, 1)]
-        assert client.post("/labels", json={"labels": labels}).json()["counted"] == 2
+        assert client.post("/labels", json={"labels": labels}).json() == {
+            "counted": 1,
+            "repeated": 0,
+            "same_request": 1,
+            "unknown": [],
+        }
         seen = until(lambda: seen if (seen := rollout.seen()).candidate.labelled else None)
-        assert (seen.stable.labelled, seen.candidate.labelled, seen.stable.wrong, seen.candidate.wrong) == (2, 2, 0, 0)
+        assert (seen.stable.labelled, seen.candidate.labelled, seen.stable.wrong, seen.candidate.wrong) == (1, 1, 0, 0)
 
 
 def test_labels_that_cannot_be_counted_are_refused_in_words(server):

@@ -33,6 +33,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     counted: int = 0
     repeated: int = 0
     """Counted before; nothing changes."""
+    same_request: int = 0
+    """Of a request that counts by another of its rows."""
     unknown: list[Unknown] = []
 
 
@@ -60,6 +62,7 @@ def send_labels(file: Path, *, url: str, model: str | None = None, key_file: Pat
         total = Sent(
             counted=total.counted + part.counted,
             repeated=total.repeated + part.repeated,
+            same_request=total.same_request + part.same_request,
             unknown=[*total.unknown, *part.unknown],
         )
     return total

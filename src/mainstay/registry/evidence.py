@@ -30,7 +30,7 @@ class Arm(Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: tuple[int, ...] = ()
     """Histogram of `SCORES` bins of what was answered, one row of each request."""
     labelled: int = 0
-    """Answers whose true outcome came."""
+    """Requests with a row whose true outcome came: the first of them counts."""
     wrong: int = 0
     """Of them, those that were wrong; for numbers, those further off than the stable version's typical error."""
 

@@ -40,7 +40,7 @@ class Checks(Struct, frozen=True, kw_only=True):
     """How far the candidate's scores may be from the stable version's: the largest difference of the two cumulative
     distributions, from 0 to 1; None: any."""
     least_labels: int = 0
-    """Labels of the candidate's answers without which no step passes."""
+    """Requests of the candidate's that must have a label before a step passes."""
     most: int | None = None
     """A/B: requests to both versions after which it ends without a difference found; None: only `patience` ends it."""
 

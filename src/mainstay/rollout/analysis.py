@@ -89,7 +89,10 @@ def _amounts(plan: Plan, candidate: Arm) -> Iterable[Measured]:
     yield _amount("requests", "requests that the candidate is to answer", candidate.requests, plan.checks.least)
     if plan.checks.least_labels:
         yield _amount(
-            "labels", "labels that the candidate's answers are to have", candidate.labelled, plan.checks.least_labels
+            "labels",
+            "requests of the candidate's that are to have a label",
+            candidate.labelled,
+            plan.checks.least_labels,
         )
 
 

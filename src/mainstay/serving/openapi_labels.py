@@ -40,6 +40,7 @@ _OUTCOME: Json = {
     "properties": {
         "counted": {"type": "integer"},
         "repeated": {"type": "integer", "description": "Counted before; nothing changes."},
+        "same_request": {"type": "integer", "description": "Of a request that counts by another of its rows."},
         "unknown": {
             "type": "array",
             "description": "Rows that were not answered here while this rollout ran.",
@@ -50,7 +51,7 @@ _OUTCOME: Json = {
             },
         },
     },
-    "required": ["counted", "repeated", "unknown"],
+    "required": ["counted", "repeated", "same_request", "unknown"],
 }
 LABEL_SCHEMAS: Json = {"Label": _LABEL, "Labels": _SEVERAL, "Labelled": _OUTCOME}
 _REFUSED = {

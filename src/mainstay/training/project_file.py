@@ -123,7 +123,7 @@ _CHECKS = {
     "changed": "Share of rows that it may answer otherwise than the version in place, from 0 to 1. Default: any.",
     "shift": "How far its scores may be from those of the version in place (Kolmogorov-Smirnov), from 0 to 1.\n"
     "Default: any.",
-    "least_labels": "Labels of its answers without which no step passes. Default: 0.",
+    "least_labels": "Requests of its own that must have a label before a step passes. Default: 0.",
     "most": "A/B: requests to both versions after which it ends, and no difference was found.\n"
     "Default: only patience ends it.",
 }

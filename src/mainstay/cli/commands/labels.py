@@ -44,9 +44,9 @@ def labels(
     sent = send_labels(file, url=url, model=model, key_file=key_file)
 
     def human(out: object) -> None:
-        typer.echo(
-            f"{sent.counted:,} labels counted, {sent.repeated:,} had been before, {len(sent.unknown):,} are of rows"
-            " that were not answered there while this rollout ran."
-        )
+        rest = [f"{sent.repeated:,} had been before"]
+        rest += [f"{sent.same_request:,} are of requests that count by another row"] if sent.same_request else []
+        rest.append(f"{len(sent.unknown):,} are of rows that were not answered there while this rollout ran")
+        typer.echo(f"{sent.counted:,} labels counted; {', '.join(rest)}.")
 
     show(sent, as_json=as_json, human=human)

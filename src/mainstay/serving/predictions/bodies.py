@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mainstay.serving.bodies import ID_PATTERN
-from mainstay.serving.predictions.joining import COUNTED, REPEATED, UNKNOWN
+from mainstay.serving.predictions.joining import COUNTED, REPEATED, SAME_REQUEST, UNKNOWN
 from mainstay.serving.predictions.messages import Label, Labels
 from mainstay.serving.protocols.codec import Problem
 
@@ -49,11 +49,12 @@ def labels_in(model: str, body: bytes) -> Labels:
 
 
 def told(labels: Labels, became: Sequence[int]) -> bytes:
-    """What became of labels: how many were counted, how many had been before, and those of rows that nobody knows."""
+    """What became of labels: how many were counted, how many had been before or belong to a request that counts by
+    another row, and those of rows that nobody knows."""
     unknown: list[dict[str, Any]] = [
         {"id": label.id, "row": label.row}
         for label, outcome in zip(labels.labels, became, strict=True)
         if outcome == UNKNOWN
     ]
-    counts = {"counted": became.count(COUNTED), "repeated": became.count(REPEATED), "unknown": unknown}
-    return msgspec.json.encode(counts)
+    kinds = {"counted": COUNTED, "repeated": REPEATED, "same_request": SAME_REQUEST}
+    return msgspec.json.encode({**{name: became.count(kind) for name, kind in kinds.items()}, "unknown": unknown})

@@ -1,7 +1,8 @@
 """The agent's part: finds what was answered to the rows that labels are for, and counts who was right.
 
-A label counts once: whoever sends it again, after a time-out for example, changes nothing, and is told so. What was
-counted is on the disk before it is acknowledged.
+A request counts once, with the first label of any of its rows: its rows were drawn for a version all together, so that
+what they say is one piece of evidence, not as many as they are. Whoever sends a label again, after a time-out for
+example, changes nothing, and is told so. What was counted is on the disk before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mainstay.serving.predictions.keeping import HOURS
-from mainstay.serving.predictions.records import FOLDER, JOINED, KEPT, LABELS, PREDICTED, Place, halves, mark
+from mainstay.serving.predictions.records import FOLDER, JOINED, KEPT, LABELS, PREDICTED, Place, halves, key_from, mark
 
-COUNTED, REPEATED, UNKNOWN = 0, 1, 2
-"""What became of a label."""
+COUNTED, REPEATED, UNKNOWN, SAME_REQUEST = 0, 1, 2, 3
+"""What became of a label; the last: another row of its request was counted."""
 _AROUND = range(-1, 4)
 """Minutes around an id's own in which its answer was kept: a request may take its time."""
 
@@ -58,15 +60,15 @@ class Joining:
         self._folder, self._mine = root / FOLDER / rollout, f"{member}{LABELS}"
         self._lock = threading.Lock()
         self._read: dict[str, int] = {}
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, int] = {}
         self._counts: dict[tuple[int, int], tuple[int, int]] = {}
 
     def counts(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """By step and arm: labelled and wrong, of what was joined under this member."""
+        """By step and arm: requests that were labelled, and those of which it was wrong, of what this member joined."""
         return dict(self._counts)
 
     def join(self, truths: Sequence[Truth]) -> list[int]:
-        """What became of each: `COUNTED`, `REPEATED` or `UNKNOWN`.
+        """What became of each: `COUNTED`, `REPEATED`, `UNKNOWN` or `SAME_REQUEST`.
 
         Raises:
             OSError: the disk is full; nothing was counted.
@@ -76,14 +78,14 @@ class Joining:
         with self._lock, self._alone():
             self._catch_up()
             answers = self._find(truths)
-            became, records, seen = [], [], set[bytes]()
+            became, records, seen = [], [], ChainMap[bytes, int]({}, self._known)
             for truth in truths:
                 place = (*halves(truth.key), truth.row)
-                found = answers.get(place, [])
-                marks = {mark(place, each.arm): each for each in found}
-                new = {mark: each for mark, each in marks.items() if mark not in self._known and mark not in seen}
-                became.append(COUNTED if new else REPEATED if found else UNKNOWN)
-                seen.update(new)
+                marks = {mark(truth.key, each.arm): each for each in answers.get(place, [])}
+                new = {mark: each for mark, each in marks.items() if mark not in seen}
+                again = any(seen.get(mark) == truth.row for mark in marks)
+                became.append(COUNTED if new else UNKNOWN if not marks else REPEATED if again else SAME_REQUEST)
+                seen.update(dict.fromkeys(new, truth.row))
                 records += [(*place, each.arm, each.step, truth.wrong(each.arm, each.said), 0) for each in new.values()]
             if records:
                 self._append(np.array(records, JOINED).tobytes())
@@ -132,8 +134,7 @@ class Joining:
             new = _records(path, JOINED, begin)
             self._read[path.name] = begin + len(new)
             for one in new:
-                place = int(one["high"]), int(one["low"]), int(one["row"])
-                self._known.add(mark(place, int(one["arm"])))
+                self._known[mark(key_from(int(one["high"]), int(one["low"])), int(one["arm"]))] = int(one["row"])
                 if path.name == self._mine:
                     at = int(one["step"]), int(one["arm"])
                     labelled, wrong = self._counts.get(at, (0, 0))

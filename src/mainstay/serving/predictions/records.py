@@ -24,7 +24,6 @@ JOINED = np.dtype(
 """A row whose outcome came."""
 _ONE = struct.Struct("<16sIBBHd")
 _KEY = struct.Struct("<QQ")
-_MARK = struct.Struct("<QQIB")
 
 Place = tuple[int, int, int]
 """A row: the halves of its key, and its index."""
@@ -41,9 +40,14 @@ def halves(key: bytes) -> tuple[int, int]:
     return high, low
 
 
-def mark(place: Place, arm: int) -> bytes:
-    """A row as one version answered it, for a set of very many."""
-    return _MARK.pack(*place, arm)
+def key_from(high: int, low: int) -> bytes:
+    """A key from its halves."""
+    return _KEY.pack(high, low)
+
+
+def mark(key: bytes, arm: int) -> bytes:
+    """A request as one version answered it, for a set of very many."""
+    return key + bytes((arm,))
 
 
 def packed(identity: str, arm: int, step: int, answers: Answers) -> bytes:
