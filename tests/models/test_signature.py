@@ -205,3 +205,32 @@ def test_a_signature_survives_a_round_trip(labels, names, categories):
     again = msgspec.json.decode(msgspec.json.encode(signature), type=Signature)
     assert again == signature
     assert [type(label) for label in again.labels] == [type(label) for label in labels]
+
+
+NUMBERS = Reader(
+    Signature(
+        inputs=tuple(Column(name=name, type="number", nullable=name == "b") for name in "abc"), task="regression"
+    ).checked()
+)
+CELLS = {
+    "float64": st.floats() | st.just(2.0**60),
+    "float32": st.floats(width=32),
+    "float16": st.floats(width=16),
+    "int64": st.sampled_from([0, -3, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1]),
+    "uint64": st.sampled_from([0, 3, 2**53, 2**53 + 1, 2**64 - 1]),
+    "uint8": st.integers(0, 255),
+}
+
+
+@given(st.data(), st.sampled_from(sorted(CELLS)))
+def test_rows_that_are_read_whole_are_what_they_are_value_by_value(data, dtype):
+    listed = data.draw(st.lists(st.lists(CELLS[dtype], min_size=3, max_size=3), min_size=1, max_size=4))
+    rows = np.array(listed, dtype=dtype)
+    found = NUMBERS.whole(rows)
+    if found is None:
+        with pytest.raises(InputError):
+            NUMBERS.matrix(rows.tolist())
+    else:
+        np.testing.assert_array_equal(found.numbers, NUMBERS.matrix(rows.tolist()).numbers)
+        assert found.numbers.dtype == np.float64
+        assert found.numbers.flags.aligned

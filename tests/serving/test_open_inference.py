@@ -20,6 +20,7 @@ from mainstay.models.encoder import Block, Encoder
 from mainstay.models.formats.foreign.onnx_file import of_bytes
 from mainstay.models.formats.foreign.protocol import Told
 from mainstay.models.signature import Column, Signature
+from mainstay.serving.protocols.open_inference.reading import GLANCED
 
 INFER = "/v2/models/loan/infer"
 KINDS = {
@@ -168,6 +169,69 @@ def test_bf16_is_read_from_bytes(kinds):
         "/v2/models/table/infer", content=head + data, headers={"inference-header-content-length": str(len(head))}
     )
     assert reply.json()["outputs"][0]["data"] == [1 + 4 - 10.5]
+
+
+def long_matrix(datatype: str, *, spaces: int = 0, inputs: int = 1, rows: int = 9_000) -> tuple:
+    """Rows, the envelope of a body of them as bytes, and its headers: longer than what is always read at once."""
+    values = np.random.default_rng(3).integers(0, 100, (rows, 3)).astype(NUMPY.get(datatype, datatype.lower()))
+    given = {"name": "m", "shape": [rows, 3], "datatype": datatype, "parameters": {"binary_data_size": values.nbytes}}
+    wanted = [{"name": "prediction", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [given] * inputs, "outputs": wanted}).encode() + b" " * spaces
+    return values, head, {"inference-header-content-length": str(len(head))}
+
+
+@pytest.mark.parametrize("rows", [9_000, GLANCED])
+@pytest.mark.parametrize("spaces", range(2))
+@pytest.mark.parametrize("datatype", ["FP64", "FP32", "INT64"])
+def test_many_rows_of_bytes_are_answered_wherever_they_begin(kinds, datatype, spaces, rows):
+    values, head, headers = long_matrix(datatype, spaces=spaces, rows=rows)
+    for add in (0, 7):  # the second finds the envelope known
+        content = head + (values + add).astype(values.dtype).tobytes()
+        reply = kinds.post("/v2/models/table/infer", content=content, headers=headers)
+        answers = np.frombuffer(reply.content[int(reply.headers["inference-header-content-length"]) :])
+        np.testing.assert_array_equal(answers, (values.astype(float) + add) @ [1, 2, 3])
+
+
+def test_one_value_among_many_that_does_not_fit_is_named(kinds):
+    values, head, headers = long_matrix("FP64")
+    values[17, 1] = np.nan  # b may be missing
+    reply = kinds.post("/v2/models/table/infer", content=head + values.tobytes(), headers=headers)
+    answers = np.frombuffer(reply.content[int(reply.headers["inference-header-content-length"]) :])
+    assert np.flatnonzero(np.isnan(answers)).tolist() == [17]
+    for value, wanted in ((np.nan, "no missing value"), (np.inf, "a finite number")):
+        values[8_000, 2] = value
+        reply = kinds.post("/v2/models/table/infer", content=head + values.tobytes(), headers=headers)
+        assert reply.status_code == 400
+        assert "ow 8000, column 'c'" in reply.json()["error"]
+        assert wanted in reply.json()["error"]
+
+
+def test_a_long_body_that_lies_is_refused_in_words(kinds):
+    values, head, headers = long_matrix("FP64")
+    for content, wanted in (
+        (head + values.tobytes()[:-1], "bytes of data, but"),
+        (head + values.tobytes() + b"x", "belong to no input"),
+        (head.replace(b"9000", b"9001") + values.tobytes(), "takes 216024"),
+        (head.replace(b'"FP64"', b'"FP32"') + values.tobytes(), "takes 108000"),
+        (head.replace(b'"inputs"', b'"inptus"') + values.tobytes(), "unknown field"),
+    ):
+        reply = kinds.post("/v2/models/table/infer", content=content, headers=headers)
+        assert reply.status_code == 400, content[:200]
+        assert wanted in reply.json()["error"]
+    _, head, headers = long_matrix("FP64", inputs=2)
+    reply = kinds.post("/v2/models/table/infer", content=head + values.tobytes() * 2, headers=headers)
+    assert "given twice" in reply.json()["error"]
+
+
+def test_more_envelopes_than_are_kept_are_each_answered_as_they_ask(kinds):
+    for times in range(2):
+        for number in range(40):
+            given = {"name": "x", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}}
+            head = json.dumps({"id": f"n{number}", "inputs": [given]}).encode()
+            headers = {"inference-header-content-length": str(len(head))}
+            content = head + struct.pack("<d", number + times)
+            said = kinds.post("/v2/models/double/infer", content=content, headers=headers).json()
+            assert (said["id"], said["outputs"][0]["data"]) == (f"n{number}", [2.0 * (number + times)])
 
 
 def test_a_matrix_with_a_gap_follows_the_signature(kinds):

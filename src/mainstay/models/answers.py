@@ -36,6 +36,12 @@ class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
         decided = self.values if self.labels is None else self.labels
         return 0 if decided is None else len(decided)
 
+    @property
+    def size(self) -> int:
+        """How many numbers, or other values, there are."""
+        arrays = (self.values, self.labels, self.probabilities, *(self.outputs or {}).values())
+        return sum(array.size for array in arrays if array is not None)
+
     def rows(self, chosen: slice | npt.NDArray[Any]) -> Answers:
         """The answers of the chosen rows (a slice, positions, or a mask of shape (n,))."""
 

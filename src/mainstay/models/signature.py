@@ -185,6 +185,9 @@ class Reader:
             for column in signature.inputs
             if column.type == "category"
         }
+        numbers = not signature.tensors and all(column.type == "number" for column in signature.inputs)
+        self._may_miss = np.array([column.nullable for column in signature.inputs]) if numbers else None
+        """Of each column, where all of them are numbers."""
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> Cells:
         """Cells of records, each a mapping from column name to value.
@@ -237,12 +240,15 @@ class Reader:
         Raises:
             InputError: another width, or a value that does not fit.
         """
-        signature = self.signature
-        if rows.shape[1] == len(self._names) and not signature.tensors:
-            numbers = _whole(rows) if all(column.type == "number" for column in signature.inputs) else None
-            if numbers is not None:
-                return Cells(numbers, {})
-        return self.matrix(rows.tolist())
+        cells = self.whole(rows)
+        return self.matrix(rows.tolist()) if cells is None else cells
+
+    def whole(self, rows: Array) -> Cells | None:
+        """As `array`, of a table of numbers that all fit; None where a value needs a look, which takes far longer."""
+        if self._may_miss is None or rows.ndim != 2 or rows.shape[1] != len(self._names):
+            return None
+        numbers = _whole(rows, self._may_miss)
+        return None if numbers is None else Cells(numbers, {})
 
     def _check_names(self, given: Iterable[str], row: int | None, *, of: int) -> None:
         given = list(given)
@@ -279,7 +285,7 @@ class Reader:
 
     def _numbers(self, column: Column, values: Sequence[Any] | Array) -> list[float] | Floats:
         if column.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-            whole = _whole(values)
+            whole = _whole(values, column.nullable)
             if whole is not None:
                 return whole
             values = values.tolist()  # one of them needs a look: it is missing, or does not fit
@@ -374,8 +380,12 @@ class Reader:
             raise wrong(column.name, value, row, rows, expected) from None
 
 
-def _whole(values: Array) -> Floats | None:
-    """Numbers as doubles, where each is finite and held exactly; else None."""
+def _whole(values: Array, may_miss: bool | npt.NDArray[np.bool_]) -> Floats | None:
+    """Numbers as doubles, where each is finite and held exactly, or NaN where one may be missing; else None.
+
+    Args:
+        may_miss: of all of them, or of each column of rows (n, columns).
+    """
     if values.dtype.kind not in "iuf":
         return None
     if values.dtype.kind != "f" and values.dtype.itemsize == 8:
@@ -383,7 +393,8 @@ def _whole(values: Array) -> Floats | None:
         if outside.any():
             return None
     numbers = values.astype(np.float64)
-    return numbers if np.isfinite(numbers).all() else None
+    finite = np.isfinite(numbers)
+    return numbers if finite.all() or (finite | (np.isnan(numbers) & may_miss)).all() else None
 
 
 def epoch_seconds(value: str | date, form: str = "iso") -> float:

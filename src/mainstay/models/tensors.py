@@ -296,7 +296,8 @@ def _checked_array(tensor: Tensor, values: Array) -> Array:
 def _cast(tensor: Tensor, values: Array, each: int, rows: int) -> Array:
     """Numbers in a type of floats. What that type cannot hold is refused; what it rounds is rounded."""
     with np.errstate(over="ignore"):
-        cast = values.astype(tensor.dtype, copy=False)
+        # What another language packed need not stand where this machine reads numbers at once.
+        cast = values.astype(tensor.dtype, copy=not values.flags.aligned)
     finite = np.isfinite(cast)
     if not finite.all():
         at = int(np.argmin(finite.reshape(-1)))

@@ -6,13 +6,14 @@ Whichever port a request came to, and in whichever protocol, it passes here: por
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from mainstay.errors import MachineError
+from mainstay.models.answers import Answers
 from mainstay.models.signature import InputError
 from mainstay.serving import budget, metrics
 from mainstay.serving.batching import Busy, Late
@@ -22,18 +23,31 @@ from mainstay.serving.ids import ids
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import TIMEOUT, Caller, CallerGone, seconds_of, while_there
-from mainstay.serving.protocols.codec import AGAIN, CLOSE, Codec, Dialect, Given, Headers, Problem, Refusal, Reply
+from mainstay.serving.protocols.codec import (
+    AGAIN,
+    CLOSE,
+    Codec,
+    Dialect,
+    Given,
+    Glancing,
+    Headers,
+    Problem,
+    Refusal,
+    Reply,
+)
 from mainstay.serving.traces import Tracer
 
 T = TypeVar("T")
+Glance = Callable[[bytes, Given], Asked | None]
 
 LONGEST_WAIT = 30.0
 """Seconds that a request may take, where nobody says otherwise."""
 
 LONG_BODY = 65_536
-"""Bytes of a body that is read, and answered, in a thread: it would keep the event loop too long."""
-MANY_ROWS = 1_000
-"""Rows whose answers are written in a thread."""
+"""Bytes of a body that is read in a thread, unless its codec needs but a glance: it would keep the event loop too
+long."""
+MANY_ROWS, LONG_ANSWER = 1_000, 8_192
+"""Rows, and values, of answers that are written in a thread."""
 
 
 class Split(Protocol):
@@ -55,6 +69,8 @@ class Target:
     counted: metrics.Counted
     in_flight: int
     """Where its requests in flight are counted."""
+    glance: Glance | None = None
+    """What reads long bodies in no time, where the codec can."""
     split: Split | None = None
     """Who answers in its place, while a candidate of its model is tried."""
 
@@ -84,7 +100,9 @@ class Plane:
     def target(self, loaded: Loaded, dialect: Dialect, codec: Codec) -> Target:
         """A version asked in a protocol, with its counters."""
         counted = self._counter(dialect, loaded.model, loaded.version)
-        return Target(loaded, dialect, codec, counted, metrics.in_flight(self._slots, loaded.model, loaded.version))
+        in_flight = metrics.in_flight(self._slots, loaded.model, loaded.version)
+        glance = codec.glance if isinstance(codec, Glancing) else None
+        return Target(loaded, dialect, codec, counted, in_flight, glance)
 
     def entered(self, target: Target) -> None:
         """Counts a request as in flight; each is to be `left` again."""
@@ -118,7 +136,7 @@ class Plane:
         trace = None if tracer is None else tracer.begin(given)
         try:
             long = len(body) > LONG_BODY
-            read = await self.aside(codec.read, body, given) if long else codec.read(body, given)
+            read = await self.long_read(target, body, given) if long else codec.read(body, given)
             asked = read if isinstance(read, Asked) else await read
             cells = asked.cells
             rows = len(cells)
@@ -135,7 +153,7 @@ class Plane:
             if trace is not None:
                 trace.step("write")
             identity = asked.id or _caller_id(given.get("x-request-id")) or next(self._ids)
-            if long or rows > MANY_ROWS:
+            if (rows > 1 or answers.outputs is not None) and takes_long(answers, rows):
                 written = await self.aside(codec.write, answers, asked, identity)
             else:
                 written = codec.write(answers, asked, identity)
@@ -175,6 +193,11 @@ class Plane:
         """
         timeout = min([self.timeout, *(each for each in said if each is not None)])
         return asyncio.get_running_loop().time() + timeout - (perf_counter() - begun)
+
+    async def long_read(self, target: Target, body: bytes, given: Given) -> Asked | Awaitable[Asked]:
+        """The rows of a long body: at once where a glance will do, else read in a thread."""
+        asked = None if target.glance is None else target.glance(body, given)
+        return await self.aside(target.codec.read, body, given) if asked is None else asked
 
     async def aside(self, work: Callable[..., T], *given: Any) -> T:
         """Does what takes long in a thread, so that the others are answered meanwhile."""
@@ -218,6 +241,11 @@ class Plane:
                 self.log("fault", f"A request failed with {place_of(error)}.", level="error")
                 refusal = Refusal(500, "The server failed on this request; its log says where.")
         return refusal, more
+
+
+def takes_long(answers: Answers, rows: int) -> bool:
+    """Whether answers to so many rows keep the event loop too long when they are written."""
+    return rows > MANY_ROWS or answers.size > LONG_ANSWER
 
 
 def _caller_id(given: str | None) -> str | None:

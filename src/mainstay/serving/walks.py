@@ -15,7 +15,7 @@ from mainstay.serving import budget
 from mainstay.serving.bodies import Asked, BadBody
 from mainstay.serving.comparing import fits
 from mainstay.serving.patience import TIMEOUT, Caller, seconds_of, while_there
-from mainstay.serving.plane import LONG_BODY, MANY_ROWS, Plane, Target
+from mainstay.serving.plane import LONG_BODY, Plane, Target, takes_long
 from mainstay.serving.protocols.codec import Given, Problem, Reply
 from mainstay.serving.traces import Trace
 
@@ -76,7 +76,7 @@ class Walk:
         if self.asked is None:
             codec, request = self.target.codec, self.request
             if request.long:
-                read = await self._plane.aside(codec.read, request.body, request.given)
+                read = await self._plane.long_read(self.target, request.body, request.given)
             else:
                 read = codec.read(request.body, request.given)
             self.asked = read if isinstance(read, Asked) else await read
@@ -123,7 +123,7 @@ class Walk:
             self.trace.step("write")
         self.identity = self._plane.identity(self.asked, request.given)
         said = self.answers, self.asked, self.identity
-        if request.long or self.rows > MANY_ROWS:
+        if takes_long(self.answers, self.rows):
             written = await self._plane.aside(codec.write, *said)
         else:
             written = codec.write(*said)

@@ -30,6 +30,7 @@ from mainstay.serving.front import Front
 from mainstay.serving.guard import Guard
 from mainstay.serving.handover import Offer
 from mainstay.serving.logs import Log, logger, take_over
+from mainstay.serving.memory import keep_pages
 from mainstay.serving.models import Queues
 from mainstay.serving.routing import acknowledgements
 from mainstay.serving.runs import works_in
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--otlp", help="URL of a collector of traces")
     parser.add_argument("--trace-share", type=float, default=1.0)
     parser.add_argument("--log", choices=("json", "human"), required=True)
+    keep_pages()
     uvloop.run(work(parser.parse_args()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -124,6 +124,18 @@ class Codec(Protocol):
 
         Raises:
             Problem: what was asked for cannot be written.
+        """
+
+
+@runtime_checkable
+class Glancing(Protocol):
+    """What a codec can do besides."""
+
+    def glance(self, body: bytes, headers: Given) -> Asked | None:
+        """As `Codec.read`, of a long body, where that takes no longer than a third of a millisecond; else None.
+
+        Raises:
+            BadBody, InputError, Problem: it does not fit.
         """
 
 

@@ -68,14 +68,17 @@ class Outputs:
 
     def arrays(self, answers: Answers) -> Mapping[str, Array]:
         """By name, arrays of shape (n, …) in the order of `tensors`."""
+        return {tensor.name: self.array(answers, tensor.name) for tensor in self.tensors}
+
+    def array(self, answers: Answers, name: str) -> Array:
+        """One of them."""
         if answers.outputs is not None:
-            return answers.outputs
-        if answers.labels is None:
-            return {PREDICTION: np.empty(0) if answers.values is None else answers.values}
-        decided = {PREDICTION: self._labels[answers.labels]}
-        if answers.probabilities is None:
-            return decided
-        return {**decided, PROBABILITIES: answers.probabilities}
+            return answers.outputs[name]
+        if name == PROBABILITIES and answers.probabilities is not None:
+            return answers.probabilities
+        if answers.labels is not None:
+            return self._labels[answers.labels]
+        return np.empty(0) if answers.values is None else answers.values
 
 
 def _cells(array: Array) -> list[Any]:

@@ -49,7 +49,7 @@ def column_datatype(column: Column) -> str:
 
 
 def unpacked(name: str, kind: str, shape: tuple[int, ...], raw: memoryview) -> Array:
-    """The array of an input's bytes; of BYTES, an array of objects.
+    """The array of an input's bytes, where they stand, which need not be aligned; of BYTES, an array of objects.
 
     Raises:
         BadBody: another number of bytes than datatype and shape make.
@@ -68,8 +68,6 @@ def unpacked(name: str, kind: str, shape: tuple[int, ...], raw: memoryview) -> A
         array = (array.astype(np.uint32) << 16).view(np.float32)
     elif kind == "BOOL" and (bits := array.view(np.uint8)).size and bits.max() > 1:
         raise BadBody(f"Input {name!r} has the byte {int(bits.max())} where BOOL takes 0 or 1.", field=name)
-    if not array.flags.aligned:
-        array = array.copy()
     return array.reshape(shape)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mainstay.models.answers import Answers
+from mainstay.models.signature import Cells
 from mainstay.models.tensors import Array, Tensor
 from mainstay.serving.bodies import Asked, valid_id
 from mainstay.serving.models import Loaded
@@ -21,6 +22,11 @@ from mainstay.serving.strict import BadBody, decoded
 
 HEADER_LENGTH = "inference-header-content-length"
 _OCTETS: Headers = [("content-type", "application/octet-stream"), ("x-content-type-options", "nosniff")]
+LONGEST_HEAD = 8_192
+"""Bytes of an envelope that is read in the event loop, whatever stands behind it."""
+KEPT_HEAD, KEPT_HEADS = 1_024, 16
+"""Bytes of an envelope that is kept as it was read, and how many are: who sends numbers as bytes sends the same
+envelope again and again."""
 _FORMS = 'Send {"inputs": [{"name": …, "shape": […], "datatype": …, "data": […]}, …]}.'
 _encode = msgspec.json.Encoder().encode
 
@@ -64,24 +70,48 @@ class InferCodec:
         self._outputs = Outputs(loaded)
         self._tensors = {tensor.name: tensor for tensor in self._outputs.tensors}
         self._model, self._version = loaded.model, str(version_number(loaded))
+        self._heads: dict[bytes, tuple[Request, Form]] = {}
 
     def read(self, body: bytes, headers: GivenHeaders) -> Asked:
         """The rows of a request."""
+        request, form, tail = self._opened(body, headers)
+        return _asked(request, form, self._inputs.read(request.inputs, tail))
+
+    def glance(self, body: bytes, headers: GivenHeaders) -> Asked | None:
+        """As `read`, of a short envelope with numbers as bytes behind it."""
+        length = headers.get(HEADER_LENGTH)
+        if length is None or _header_length(length, len(body)) > LONGEST_HEAD:
+            return None
+        request, form, tail = self._opened(body, headers)
+        cells = self._inputs.glance(request.inputs, tail)
+        return None if cells is None else _asked(request, form, cells)
+
+    def _opened(self, body: bytes, headers: GivenHeaders) -> tuple[Request, Form, Tail]:
+        """The envelope, how its answer is to look, and the bytes behind it."""
         content_type = headers.get("content-type")
         if content_type is None or kind_of(content_type) != "application/octet-stream":
             takes_json(content_type, ("application/octet-stream",))
         length = headers.get(HEADER_LENGTH)
-        size = len(body) if length is None else _header_length(length, len(body))
-        document = decoded(body[:size], forms=_FORMS)
+        if length is None:
+            return *self._envelope(body), Tail(memoryview(b""))
+        size = _header_length(length, len(body))
+        head = body[:size]
+        found = self._heads.get(head)
+        if found is None:
+            found = self._envelope(head)
+            if size <= KEPT_HEAD:
+                if len(self._heads) >= KEPT_HEADS:
+                    self._heads.clear()
+                self._heads[head] = found
+        return *found, Tail(memoryview(body)[size:])
+
+    def _envelope(self, head: bytes) -> tuple[Request, Form]:
+        document = decoded(head, forms=_FORMS)
         try:
             request = msgspec.convert(document, Request)
         except msgspec.ValidationError as error:
             raise BadBody(f"The request is not of the protocol: {error}. {_FORMS}") from error
-        form = self._form(request)
-        cells = self._inputs.read(request.inputs, Tail(memoryview(body)[size:]))
-        identity = request.id if request.id is not None and valid_id(request.id) else None
-        timeout = seconds_in((request.parameters or {}).get("timeout"))
-        return Asked(cells, id=identity, form=form, timeout=timeout)
+        return request, self._form(request)
 
     def _form(self, request: Request) -> Form:
         for said, mine in ((request.model_name, self._model), (request.model_version, self._version)):
@@ -94,10 +124,9 @@ class InferCodec:
     def write(self, answers: Answers, asked: Asked, identity: str) -> tuple[Headers, bytes]:
         """The answer: JSON, and behind it the outputs that are wanted as bytes."""
         form: Form = asked.form
-        arrays = self._outputs.arrays(answers)
         written, tail = [], []
         for name, binary in form.outputs:
-            tensor, array = self._tensors[name], arrays[name]
+            tensor, array = self._tensors[name], self._outputs.array(answers, name)
             said: dict[str, Any] = {"name": name, "datatype": datatype(tensor), "shape": list(array.shape)}
             if binary:
                 data = packed(array)
@@ -118,6 +147,12 @@ class InferCodec:
         if not tail:
             return [*JSON_HEADERS, *mine], document
         return [*_OCTETS, (HEADER_LENGTH, str(len(document))), *mine], b"".join((document, *tail))
+
+
+def _asked(request: Request, form: Form, cells: Cells) -> Asked:
+    identity = request.id if request.id is not None and valid_id(request.id) else None
+    timeout = seconds_in((request.parameters or {}).get("timeout"))
+    return Asked(cells, id=identity, form=form, timeout=timeout)
 
 
 def _in_json(tensor: Tensor, array: Array) -> dict[str, Any]:
