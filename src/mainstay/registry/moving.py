@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from mainstay.errors import MainstayError
-from mainstay.registry import beside, deployments, events, keys, leads, rollouts, schema, versions
+from mainstay.registry import beside, deployments, events, keys, leads, reports, rollouts, schema, versions
 from mainstay.registry.changes import Change
 from mainstay.registry.errors import NotAnApprover, NotDeployed, RolloutMoved, TakesTraffic, UnknownRollout
 from mainstay.registry.ids import new_id
@@ -66,6 +66,7 @@ def start(
             at=at,
         )
     beside.remove(connection, [candidate])
+    reports.prune(connection, at=at)  # only here anything is added
     rollout_id = new_id(at)
     row: dict[str, Any] = {
         "id": rollout_id,

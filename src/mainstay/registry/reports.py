@@ -1,17 +1,24 @@
-"""What serving agents saw of a rollout: one document of each, replaced as it grows, kept when the agent is gone."""
+"""What serving agents saw of a rollout: one document of each, replaced as it grows, kept when the agent is gone.
+
+It is kept for a while after the rollout's end. What it came to by each move stays for ever, in the move's event.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mainstay.registry import schema
 from mainstay.registry.errors import UnknownRollout
 from mainstay.registry.evidence import Arm, Evidence, added
 
-_E = schema.rollout_evidence.c
+KEPT = timedelta(days=30)
+"""How long after a rollout's end."""
+
+_E, _R = schema.rollout_evidence.c, schema.rollout.c
 _ALL = select(_E.document).where(_E.rollout_id == bindparam("of")).order_by(_E.member_id)
 _THIS = (_E.rollout_id == bindparam("of")) & (_E.member_id == bindparam("by"))
 _REPLACE = update(schema.rollout_evidence).where(_THIS).values(document=bindparam("seen"))
@@ -33,6 +40,12 @@ def total(connection: Connection, rollout_id: str) -> Evidence:
     """What all members saw together, those that are gone too; of a rollout that nobody knows, nothing."""
     said = connection.execute(_ALL, {"of": rollout_id}).scalars()
     return added((msgspec.convert(each, Evidence) for each in said), rollout_id)
+
+
+def prune(connection: Connection, *, at: datetime) -> None:
+    """Forgets what was seen of rollouts that ended long ago, as KEPT says."""
+    over = select(_R.id).where(_R.ended_at < at - KEPT)
+    connection.execute(delete(schema.rollout_evidence).where(_E.rollout_id.in_(over)))
 
 
 def summary(evidence: Evidence) -> dict[str, Any]:

@@ -310,6 +310,24 @@ class RolloutsContract:
             registry.report("a", Evidence(rollout="gone"))
         assert registry.mark()[0] == registry.rollouts()[0].generation  # reports are no change
 
+    def test_what_servers_saw_is_forgotten_long_after_the_end_and_stays_in_the_events(
+        self, registry: Registry, clock: Clock
+    ) -> None:
+        rollout = started(registry)
+        seen = Seen(step=0, candidate=Arm(requests=10, errors=3))
+        registry.report("a", Evidence(rollout=rollout.id, steps=(seen,)))
+        moved(registry, moved(registry, rollout, BACK), GONE)
+        clock.turn(29 * 86_400)
+        later = registry.start_rollout(rollout.candidate, CANARY, expecting=rollout.stable, actor="ada")
+        registry.report("a", Evidence(rollout=later.id, steps=(seen,)))
+        assert registry.evidence(rollout.id).steps == (seen,)
+        clock.turn(2 * 86_400)
+        registry.start_rollout(rollout.candidate, CANARY, expecting=rollout.stable, actor="ada")
+        assert registry.evidence(rollout.id).steps == ()
+        assert registry.evidence(later.id).steps == (seen,)  # it ended just now
+        told = next(event for event in registry.events(limit=1000) if event.kind == "rollout_rolling_back")
+        assert told.evidence["seen"]["steps"][0]["candidate"]["errors"] == 3
+
     # Approvals
 
     def test_who_approves_is_known_by_his_key(self, registry: Registry, clock: Clock) -> None:
