@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from subjects import loan
 from test_access import bearer, grant, new_id, new_text
 
+from mainstay.registry.local import LocalCopies
 from mainstay.registry.store import Registry
-from mainstay.serving import metrics, rates, routing
+from mainstay.serving import evidence_slots, metrics, rates, routing, trying
 from mainstay.serving.access import Grants, write_grants
 from mainstay.serving.agent import Agent
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.launch import Allowed
 from mainstay.serving.protocols.codec import PREDICT, Problem
+from mainstay.serving.routing import Candidate, Placed, Route, Table, write_table
+from mainstay.serving.trying import Trials
 
 
 class Said(list):
@@ -67,6 +71,45 @@ def test_a_table_and_its_acknowledgement_are_written_as_soon_as_they_can_be(tmp_
 
     asyncio.run(follow())
     assert [each.serving for each in routing.acknowledgements(run)] == [{"loan": "loan:1"}]
+
+
+def test_a_trial_that_there_was_no_room_for_begins_as_soon_as_there_is_some(tmp_path, monkeypatch):
+    said, run, at = Said(), tmp_path / "state" / "run" / "1", [0.0]
+    monkeypatch.setattr(trying, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    run.mkdir(parents=True)
+    with Registry.open(tmp_path / "state") as registry:
+        placed = {}
+        for shift in (0.0, 1.0):
+            version = registry.add("loan", loan(shift=shift), passed=True, actor="test", summary={})
+            placed[version.ref] = Placed(version=version.ref, manifest=registry.package(version).manifest)
+        blobs = str(LocalCopies(registry.blobs, tmp_path / "cache").folder.root)
+    wish = Candidate(rollout="r1", version="loan:2", mode="split", share=1000, lease=0)
+    route = Route(stable="loan:1", candidate=wish)
+    write_table(run, Table(generation=1, blobs=blobs, routes={"loan": route}, versions=placed))
+
+    async def follow() -> None:
+        follower = Follower(run, worker=0, log=said)
+        await follower.catch_up()
+        trials = Trials(follower, said)
+        (run / evidence_slots.FOLDER).touch()  # as little room for a folder as on a full disk
+        assert trials.now() == []
+        for pause in (1.0, 2.0, 4.0, 8.0):
+            at[0] += pause - 0.1
+            assert not trials.due
+            at[0] += 0.1
+            assert trials.due
+            assert trials.now() == []
+        (run / evidence_slots.FOLDER).unlink()
+        at[0] += 60.0
+        assert trials.due
+        (trial,) = trials.now()
+        assert trial.share == 1000
+        assert not trials.due
+
+    asyncio.run(follow())
+    assert [message for kind, message in said if kind == "refused"] == [
+        "loan:2 gets no requests: what it does could not be counted (Not a directory)."
+    ]
 
 
 def test_a_key_whose_rate_cannot_be_counted_is_told_to_come_again(tmp_path):

@@ -133,7 +133,7 @@ class App:
 
     def learn(self) -> None:
         """Notes what answers where, so that a request need not work it out; lets go of what does not any more."""
-        if self.follower.edition == self._edition:
+        if self.follower.edition == self._edition and not self._trials.due:
             return
         targets: dict[str, Target] = {}
         for loaded in self.desk.all_versions():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from mainstay.serving.trials import Trial
 
 READY = ("probe", "warm")
 """The modes in which a candidate is ready and has no part in answering."""
+FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
+"""Seconds before a trial that there was no room for is begun again; each time twice as long."""
 
 
 class Trials:
@@ -24,11 +27,19 @@ class Trials:
     def __init__(self, follower: Follower, log: Log) -> None:
         self._follower, self._log = follower, log
         self._kept: dict[str, tuple[Tried, Loaded, Trial]] = {}
+        self._lacking: set[str] = set()
+        """The models whose trials there is no room for."""
+        self._again_at, self._pause = float("inf"), FIRST_RETRY
+
+    @property
+    def due(self) -> bool:
+        """Whether there may be room by now for what there was none."""
+        return time.monotonic() >= self._again_at
 
     def now(self) -> list[Trial]:
         """The trials that the worker's versions are in now."""
         follower, kept = self._follower, self._kept
-        self._kept = {}
+        self._kept, lacked, self._lacking = {}, self._lacking, set()
         for model, tried in follower.tried.items():
             serving = follower.serving.get(model)
             if serving is None or tried.wish.mode in READY:
@@ -37,12 +48,15 @@ class Trials:
             if found is not None and found[0] == tried and found[1] is serving:
                 self._kept[model] = found
             else:
-                trial = self._made(tried, serving)
+                trial = self._made(model, tried, serving, told=model in lacked)
                 if trial is not None:
                     self._kept[model] = tried, serving, trial
+        self._pause = min(2 * self._pause, LONGEST_RETRY) if self._lacking and lacked else FIRST_RETRY
+        self._again_at = time.monotonic() + self._pause if self._lacking else float("inf")
         return [trial for _, _, trial in self._kept.values()]
 
-    def _made(self, tried: Tried, serving: Loaded) -> Trial | None:
+    def _made(self, model: str, tried: Tried, serving: Loaded, *, told: bool) -> Trial | None:
+        """`told`: that there is no room for it was said before."""
         follower, wish = self._follower, tried.wish
         table = follower.table
         edges = () if table is None else _edges(serving, Path(table.blobs))
@@ -54,6 +68,9 @@ class Trials:
         except ValueError:
             why = f"{stable.version} has no input column {wish.field!r}, which is to decide who has it."
         except OSError as error:
+            self._lacking.add(model)
+            if told:
+                return None
             why = f"what it does could not be counted ({error.strerror})."
         self._log("refused", f"{wish.version} gets no requests: {why}", level="error", version=wish.version)
         return None
