@@ -63,7 +63,9 @@ def test_a_key_that_is_written_is_its_owner_s_alone(typed, tmp_path: Path) -> No
 
 
 def test_a_key_is_rotated_revoked_and_forgotten(typed) -> None:
-    first = typed("keys create billing")[1].strip()
+    _, first, err = typed("keys create billing")
+    first = first.strip()
+    assert "answer nobody without one" in err and "answer nobody" not in typed("keys create another")[2]
     code, out, err = typed("keys rotate billing --grace 12h")
     assert code == 0 and id_of(out.strip()) == id_of(first) and "goes on until" in err
     assert json.loads(typed("keys rotate billing --grace 0 --json")[1])["key"].startswith("msk_")
@@ -71,7 +73,9 @@ def test_a_key_is_rotated_revoked_and_forgotten(typed) -> None:
     code, _, err = typed("keys rotate billing")
     assert code == WRONG_USE and "no key 'billing'" in err
     assert "revoked" in typed("keys list")[1]
-    assert "answer everybody again" in typed("keys forget billing")[1]
+    assert "answer everybody" not in typed("keys forget billing")[1]
+    assert typed("keys revoke another")[0] == 0
+    assert "answer everybody again" in typed("keys forget another")[1]
     assert json.loads(typed("keys list --json")[1]) == {"keys": []}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+from msgspec import structs
 
 from mainstay.errors import MainstayError
 from mainstay.operations.home import actor
@@ -37,6 +38,8 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file that the text was written into instead."""
     previous_until: datetime | None = None
     """Until when the text before it goes on."""
+    first: bool = False
+    """There was no key before: from now on servers answer nobody without one."""
 
 
 class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +109,7 @@ def create(
             burst=burst,
             actor=actor(),
         )
-        return _told(key, text, file)
+        return structs.replace(_told(key, text, file), first=len(registry.keys.all()) == 1)
 
 
 def rotate(folder: Path, name: str, *, grace: str = "1d", output: Path | None = None) -> NewKey:

@@ -161,6 +161,8 @@ def _show(made: NewKey, *, as_json: bool) -> None:
             typer.echo(made.key)
         else:
             typer.echo(f"The key is in {made.path}, and nowhere else.")
+        if made.first:
+            typer.echo("It is the first key: from now on, servers of this project answer nobody without one.", err=True)
         if made.previous_until is not None:
             typer.echo(f"The old secret goes on until {made.previous_until:%Y-%m-%d %H:%M} UTC.", err=True)
 
