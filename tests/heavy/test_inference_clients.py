@@ -249,3 +249,69 @@ def test_tritons_client_compresses_what_it_sends_and_takes_what_is_not_compresse
             return reply.as_numpy("probabilities")
 
     np.testing.assert_array_equal(asyncio.run(ask()), plain)
+
+
+UNOFFERED = {
+    "get_system_shared_memory_status": ((), "Shared memory"),
+    "register_system_shared_memory": (("a", "/a", 8), "Shared memory"),
+    "unregister_system_shared_memory": ((), "Shared memory"),
+    "get_cuda_shared_memory_status": ((), "Shared memory"),
+    "register_cuda_shared_memory": (("a", b"aGFuZGxl", 0, 8), "Shared memory"),
+    "unregister_cuda_shared_memory": ((), "Shared memory"),
+    "get_trace_settings": (("loan",), "otlp"),
+    "update_trace_settings": (("loan", {"trace_rate": "1"}), "otlp"),
+    "get_log_settings": ((), "standard error"),
+    "update_log_settings": (({"log_info": True},), "standard error"),
+}
+TRITONS = {"BYTES": "TYPE_STRING", "FP64": "TYPE_FP64", "BOOL": "TYPE_BOOL"}
+
+
+def test_tritons_clients_read_the_configuration(server):
+    def check(told):
+        assert (told["name"], told["platform"]) == ("loan", "mainstay")
+        assert told["max_batch_size"] > 100_000
+        found = {each["name"]: (each["data_type"], list(map(int, each.get("dims", [])))) for each in told["input"]}
+        assert found == {name: (TRITONS[kind], []) for name, kind in TYPES.items()}
+        assert list(map(int, told["output"][1]["dims"])) == [2]
+
+    client = http.InferenceServerClient(server.url.removeprefix("http://"))
+    check(client.get_model_config("loan"))
+    with pytest.raises(utils.InferenceServerException, match="Request for unknown model"):
+        client.get_model_config("none")
+    client.close()
+    with grpc.InferenceServerClient(server.grpc) as other:
+        check(other.get_model_config("loan", "1", as_json=True)["config"])
+        assert other.get_model_config("loan").config.input[0].data_type == 12  # TYPE_FP64
+
+    async def ask():
+        async with (
+            aio.InferenceServerClient(server.url.removeprefix("http://")) as one,
+            grpc_aio.InferenceServerClient(server.grpc) as two,
+        ):
+            return await one.get_model_config("loan"), (await two.get_model_config("loan", as_json=True))["config"]
+
+    for told in asyncio.run(ask()):
+        check(told)
+
+
+@pytest.mark.parametrize("call", UNOFFERED)
+def test_what_tritons_clients_cannot_have_is_said(server, call):
+    given, words = UNOFFERED[call]
+    client = http.InferenceServerClient(server.url.removeprefix("http://"))
+    with pytest.raises(utils.InferenceServerException, match=words):
+        getattr(client, call)(*given)
+    client.close()
+    with (
+        grpc.InferenceServerClient(server.grpc) as other,
+        pytest.raises(utils.InferenceServerException, match=words) as raised,
+    ):
+        getattr(other, call)(*given)
+    assert raised.value.status() == "StatusCode.UNIMPLEMENTED"
+
+    async def ask(module, address):
+        async with module.InferenceServerClient(address) as client:
+            with pytest.raises(utils.InferenceServerException, match=words):
+                await getattr(client, call)(*given)
+
+    asyncio.run(ask(aio, server.url.removeprefix("http://")))
+    asyncio.run(ask(grpc_aio, server.grpc))

@@ -177,6 +177,13 @@ def test_documents_are_those_of_the_rest_side(client, rest):
         assert [(t.name, t.datatype, list(t.shape)) for t in mine] == [
             (t["name"], t["datatype"], t["shape"]) for t in theirs
         ]
+    told, config = rest.get("/v2/models/kinds/config").json(), client.call("ModelConfig", name="kinds").config
+    assert (config.name, config.max_batch_size) == (told["name"], told["max_batch_size"])
+    for mine, theirs in ((config.input, told["input"]), (config.output, told["output"])):
+        types = mine[0].DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number
+        assert [(t.name, types[t.data_type].name, list(t.dims)) for t in mine] == [
+            (t["name"], t["data_type"], t["dims"]) for t in theirs
+        ]
     index = client.call("RepositoryIndex", ready=True).models
     assert {(each.name, each.state) for each in index} == {(n, "READY") for n in ("loan", "double", "kinds", "table")}
 

@@ -267,7 +267,12 @@ def test_no_rows_are_answered_by_no_predictions(client):
 
 
 def test_documents(client, server):
-    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data", "model_repository", "statistics"]
+    assert client.get("/v2").json()["extensions"] == [
+        "binary_tensor_data",
+        "model_configuration",
+        "model_repository",
+        "statistics",
+    ]
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     for path in ("/v2/models/loan", "/v2/models/loan/versions/1"):
@@ -295,6 +300,37 @@ def test_documents(client, server):
         reply = client.post(f"/v2/repository/models/loan/{verb}")
         assert reply.status_code == 401  # nobody manages without a key
         assert "manage" in reply.json()["error"]
+
+
+def test_a_configuration_says_what_the_metadata_says_without_the_rows(kinds):
+    for model in ("kinds", "table"):
+        told, said = (kinds.get(f"/v2/models/{model}{more}").json() for more in ("/config", ""))
+        assert (told["name"], told["platform"]) == (model, said["platform"])
+        assert told["max_batch_size"] > 100_000
+        for mine, theirs in (("input", "inputs"), ("output", "outputs")):
+            assert [(each["name"], each["data_type"], [-1, *each["dims"]]) for each in told[mine]] == [
+                (each["name"], f"TYPE_{each['datatype'].replace('BYTES', 'STRING')}", each["shape"])
+                for each in said[theirs]
+            ]
+    assert kinds.get("/v2/models/none/config").status_code == 404
+    assert kinds.get("/v2/models/kinds/versions/9/config").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v2/systemsharedmemory/status", "Shared memory"),
+        ("/v2/systemsharedmemory/region/a/register", "Shared memory"),
+        ("/v2/cudasharedmemory/unregister", "Shared memory"),
+        ("/v2/trace/setting", "otlp"),
+        ("/v2/models/loan/trace/setting", "otlp"),
+        ("/v2/logging", "standard error"),
+    ],
+)
+def test_what_tritons_clients_may_ask_and_is_not_offered_is_said(client, path, words):
+    for method in ("GET", "POST"):
+        reply = client.request(method, path, content=b"{}" if method == "POST" else None)
+        assert (reply.status_code, list(reply.json()), words in reply.json()["error"]) == (501, ["error"], True)
 
 
 def test_statistics_count_what_was_asked(two_models):
@@ -330,8 +366,8 @@ def test_statistics_count_what_was_asked(two_models):
         ("POST", "/v2/health/live", 405),
         ("GET", "/v2/repository/index", 405),
         ("GET", "/v2/nothing", 404),
-        ("GET", "/v2/models/loan/config", 404),
-        ("POST", "/v2/logging", 404),
+        ("GET", "/v2/models/loan/configs", 404),
+        ("POST", "/v2/models/loan/config", 405),
         ("POST", "/v2/models/loan/infer/", 404),
         ("POST", "/v2/models/loan/versions/1/infer/", 404),
     ],

@@ -81,7 +81,7 @@ class App:
         targets are found here too."""
         self.follower, self.guard, self.door, self.log = follower, guard, door, log
         self.reader = BodyReader(at_most=max_body)
-        self.desk = Desk(follower, run)
+        self.desk = Desk(follower, run, max_body=max_body)
         self.desk.closed = lambda: not guard.open
         self.bodies = ThreadPoolExecutor(max_workers=2, thread_name_prefix="body")
         """Reads and writes what is long; not the pool of the models, for nobody's body waits for a slow model."""

@@ -110,6 +110,7 @@ def _documents(base: str, called: str) -> Json:
         base: {"get": _get(f"metadata_{called}", "Open Inference Protocol: inputs and outputs")},
         f"{base}/ready": {"get": _get(f"ready_{called}", "Open Inference Protocol: whether it answers")},
         f"{base}/stats": {"get": _get(f"stats_{called}", "Open Inference Protocol: statistics")},
+        f"{base}/config": {"get": _get(f"config_{called}", "Open Inference Protocol: the configuration, as Triton's")},
     }
 
 

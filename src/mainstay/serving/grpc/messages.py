@@ -4,6 +4,7 @@ Two sets of classes for one protocol cannot stand in protobuf's common pool, and
 
 - `inference`: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
   with Triton's fields and calls: https://github.com/triton-inference-server/common/blob/main/protobuf/grpc_service.proto
+  its configurations: https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto
   and what KServe has added to two of them, whose answers are empty in Triton's:
   https://github.com/kserve/kserve/blob/master/python/kserve/kserve/protocol/grpc/grpc_predict_v2.proto
 - `grpc.health.v1`: https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
@@ -54,6 +55,12 @@ ModelInferResponse model_name:string=1 model_version:string=2 id:string=3 parame
 ModelInferResponse.InferOutputTensor name:string=1 datatype:string=2 shape:*int64=3 parameters:%InferParameter=4
   contents:InferTensorContents=5
 ModelStreamInferResponse error_message:string=1 infer_response:ModelInferResponse=2
+ModelConfigRequest name:string=1 version:string=2
+ModelInput name:string=1 data_type:DataType=2 dims:*int64=4
+ModelOutput name:string=1 data_type:DataType=2 dims:*int64=3
+ModelConfig name:string=1 platform:string=2 backend:string=17 max_batch_size:int32=4 input:*ModelInput=5
+  output:*ModelOutput=6
+ModelConfigResponse config:ModelConfig=1
 ModelStatisticsRequest name:string=1 version:string=2
 StatisticDuration count:uint64=1 ns:uint64=2
 InferStatistics success:StatisticDuration=1 fail:StatisticDuration=2 queue:StatisticDuration=3
@@ -81,11 +88,14 @@ CALLS = (
     "ModelMetadata",
     "ModelInfer",
     "ModelStreamInfer",
+    "ModelConfig",
     "ModelStatistics",
     "RepositoryIndex",
     "RepositoryModelLoad",
     "RepositoryModelUnload",
 )
+_DATA_TYPES = "INVALID BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING BF16"
+"""Of a configuration, as they are numbered."""
 _CHECKED = """
 HealthCheckRequest service:string=1
 HealthCheckResponse status:ServingStatus=1
@@ -113,6 +123,13 @@ _TYPES = {
 def inference_file() -> FileDescriptorProto:
     """The inference service."""
     file = _file("inference.proto", "inference", _SPOKEN)
+    types = file.enum_type.add(name="DataType")
+    for number, name in enumerate(_DATA_TYPES.split(" ")):
+        types.value.add(name=f"TYPE_{name}", number=number)
+    for message in file.message_type:
+        for field in message.field:
+            if field.type_name == ".inference.DataType":
+                field.type = FieldDescriptorProto.TYPE_ENUM
     service = file.service.add(name="GRPCInferenceService")
     for call in CALLS:
         streams = call == "ModelStreamInfer"

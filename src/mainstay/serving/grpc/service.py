@@ -23,6 +23,7 @@ from mainstay.serving.management import passed_on
 from mainstay.serving.patience import CallerGone
 from mainstay.serving.protocols.codec import AGAIN, PREDICT, Given, Problem, Reply, Wish
 from mainstay.serving.protocols.open_inference.dialect import OpenInference
+from mainstay.serving.protocols.open_inference.unoffered import unoffered_call
 from mainstay.serving.strict import BadBody
 
 Json = dict[str, Any]
@@ -48,6 +49,7 @@ class Service:
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _, given: self._asked(given, ""),
             "ModelMetadata": lambda asked, given: self._asked(given, _path(asked.name, asked.version)),
+            "ModelConfig": self._configuration,
             "ModelStatistics": self._statistics,
             "RepositoryIndex": self._index,
             "RepositoryModelLoad": lambda asked, given: self._change(asked, given, "load"),
@@ -71,7 +73,8 @@ class Service:
         """
         method = self._methods.get(path)
         if method is None:
-            raise Problem(501, f"There is no method {path[:200]} here.")
+            why = unoffered_call(path.removeprefix(f"/{INFERENCE}/"))
+            raise Problem(501, why or f"There is no method {path[:200]} here.")
         if path not in self._open:
             self._guard.recognise(_given(fields))
         return method
@@ -165,6 +168,9 @@ class Service:
                 raise
             return {"ready": False}
         return {"ready": True}
+
+    async def _configuration(self, request: Any, given: Given) -> Json:
+        return {"config": await self._asked(given, f"{_path(request.name, request.version)}/config")}
 
     async def _statistics(self, request: Any, given: Given) -> Json:
         path = f"{_path(request.name, request.version)}/stats" if request.name else "/models/stats"

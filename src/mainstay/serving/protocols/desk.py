@@ -21,8 +21,10 @@ STABLE = "stable"
 class Desk:
     """The state of a worker, to be read."""
 
-    def __init__(self, follower: Follower, run: Path) -> None:
+    def __init__(self, follower: Follower, run: Path, *, max_body: int) -> None:
         self._follower, self._run = follower, run
+        self.max_body = max_body
+        """Bytes of the largest body that is taken."""
         self.draining = False
         self.closed: Callable[[], bool] = lambda: False
         """Whether callers need keys."""

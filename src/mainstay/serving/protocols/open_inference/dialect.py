@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from mainstay.models.tensors import Tensor
 from mainstay.release import release
 from mainstay.serving.models import Loaded
 from mainstay.serving.protocols.codec import (
@@ -31,16 +30,16 @@ from mainstay.serving.protocols.codec import (
 )
 from mainstay.serving.protocols.desk import Desk
 from mainstay.serving.protocols.open_inference import repository
-from mainstay.serving.protocols.open_inference.datatypes import column_datatype, datatype
+from mainstay.serving.protocols.open_inference.describing import configuration, metadata
 from mainstay.serving.protocols.open_inference.inference import InferCodec
 from mainstay.serving.protocols.open_inference.statistics import statistics
-from mainstay.serving.protocols.outputs import PROBABILITIES, Outputs
+from mainstay.serving.protocols.open_inference.unoffered import unoffered
 
 Json = dict[str, Any]
 
-_EXTENSIONS = ("binary_tensor_data", "model_repository", "statistics")
+_EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 _INDEX = "/v2/repository/index"
-_MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?$")
+_MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats|config))?$")
 _CONTROL = re.compile(r"^/v2/repository/models/([^/]+)/(load|unload)$")
 _STATS = "/v2/models/stats"
 _OF_SERVER = ("/v2", "/v2/health/live", "/v2/health/ready", _STATS)
@@ -91,6 +90,8 @@ class OpenInference:
         """Everything but an inference, and why one has no answer."""
         del given
         path, asked = path.rstrip("/"), path
+        if (why := unoffered(path.removeprefix("/v2"))) is not None:
+            raise Problem(501, why)
         found = None if path == _STATS else _MODEL.match(path)
         control = _CONTROL.match(path)
         posted = path == _INDEX or control or (found and found[3] == "infer")
@@ -132,7 +133,9 @@ class OpenInference:
             case "stats":
                 asked = answering.values() if number is None else [loaded]
                 return _told(statistics(asked, self._desk.counts()))
-        return _told(_metadata(loaded, answering))
+            case "config":
+                return _told(configuration(loaded, self._desk.max_body))
+        return _told(metadata(loaded, answering))
 
     def _version(self, name: str, number: str | None) -> Loaded:
         """The version that a path names.
@@ -151,25 +154,3 @@ class OpenInference:
 
 def _told(document: Any, status: int = 200) -> Reply:
     return Reply(status, JSON_HEADERS, _encode(document))
-
-
-def _metadata(loaded: Loaded, answering: Iterable[int]) -> Json:
-    """Names, datatypes and shapes; labels name the columns of the probabilities."""
-    signature = loaded.signature
-    inputs = [{"name": each.name, "datatype": column_datatype(each), "shape": [-1]} for each in signature.inputs]
-    outputs = [_described(each) for each in Outputs(loaded).tensors]
-    for output in outputs:
-        if signature.labels and output["name"] == PROBABILITIES:
-            output["labels"] = list(signature.labels)
-    return {
-        "name": loaded.model,
-        "versions": [str(number) for number in answering],
-        "platform": "mainstay",
-        "inputs": inputs + [_described(each) for each in signature.tensors],
-        "outputs": outputs,
-    }
-
-
-def _described(tensor: Tensor) -> Json:
-    shape = [-1, *(size if isinstance(size, int) else -1 for size in tensor.shape)]
-    return {"name": tensor.name, "datatype": datatype(tensor), "shape": shape}
