@@ -23,6 +23,7 @@ from mainstay.serving.http2.connection import Connection
 from mainstay.serving.http2.frames import Broken, frame
 from mainstay.serving.http2.hpack import LONGEST, Decoder, literal
 from mainstay.serving.http2.huffman import decoded
+from mainstay.serving.protocols.codec import Problem
 
 PATH = f"/{INFERENCE}/ModelInfer"
 MESSAGES = Messages()
@@ -363,11 +364,32 @@ def test_a_caller_that_goes_away_takes_nothing_along(server):
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("1H", 3600), ("5M", 300), ("2S", 2), ("50m", 0.05), ("7u", 7e-6), ("99999999n", 0.099999999)]
-    + [(said, None) for said in (None, "", "5", "S", "-1S", "1s", "123456789S", "1.5S", "99999999H", "\u0661S")],
+    [
+        ("1H", 3600),
+        ("5M", 300),
+        ("2S", 2),
+        ("50m", 0.05),
+        ("7u", 7e-6),
+        ("99999999n", 0.099999999),
+        ("99999999H", None),
+        (None, None),
+    ],
 )
 def test_timeouts_are_read_as_the_protocol_has_them(said, seconds):
     assert timeout(said) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("said", ["", "5", "S", "-1S", "1s", "123456789S", "1.5S", "\u0661S"])
+def test_what_is_no_timeout_is_refused(said):
+    with pytest.raises(Problem, match="such as 250m"):
+        timeout(said)
+
+
+def test_a_call_whose_timeout_makes_no_sense_is_refused_and_the_others_go_on(server):
+    with connected(server) as peer:
+        peer.send(headers(1, grpc_timeout="soon"), data(1, message()), call(3))
+        assert peer.answer(1)[0]["grpc-status"] == "3"
+        assert answered(peer.answer(3)) == 6.0
 
 
 # RFC 7541, appendix C: three requests on one connection, with Huffman's code and without.

@@ -178,6 +178,16 @@ def test_what_is_accepted_decides_the_form_of_the_answer(client):
     assert client.post("/predict", json=ROW, headers={"accept": "image/png"}).status_code == 406
 
 
+@pytest.mark.parametrize("said", ["soon", "-1", "1.5", "", "9" * 16])
+def test_a_time_to_wait_that_makes_no_sense_is_refused_whatever_the_model(client, said):
+    """Also by one that is answered at once."""
+    for how in ("plain", "tf rows", "mlflow records", "v2"):
+        path, body, _ = dialects.BODIES[how]("loan", [ROW])
+        reply = client.post(path, json=body, headers={"x-envoy-expected-rq-timeout-ms": said})
+        assert (reply.status_code, "whole milliseconds" in reply.text) == (400, True)
+        assert client.post(path, json=body, headers={"x-envoy-expected-rq-timeout-ms": "1"}).status_code == 200
+
+
 def test_an_unknown_version_label_or_model_is_a_404(client, two_models):
     for path in (
         "/v1/models/loan/versions/9:predict",

@@ -92,9 +92,9 @@ def attributes(of: dict[str, Any]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values())) for each in of["attributes"]}
 
 
-def traced(folder, url: str, *models, more: str = ""):
+def traced(folder, url: str, *models, more: str = "", options: tuple[str, ...] = ()):
     (folder / "mainstay.toml").write_text(f'{PROJECT}otlp = "{url}"\n{more}')
-    return serving(folder, *models)
+    return serving(folder, *models, options=options)
 
 
 def test_a_request_is_a_span_of_its_callers_trace_with_its_steps_below(tmp_path, collector):
@@ -145,6 +145,42 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_steps_below(tmp_path,
     everything = b"".join(collector.bodies)
     for value in (b"private", b"987654", b"old-value", b"customer-4711"):
         assert value not in everything
+
+
+def test_a_request_that_no_version_answers_is_a_span_too(tmp_path, collector):
+    grpc = pytest.importorskip("grpc")
+    from calling import calling, request
+
+    told = {"traceparent": SAMPLED}
+    options = ("--grpc-port", "0")
+    with traced(tmp_path, collector.url, ("loan", loan()), options=options) as server, server.client() as client:
+        server.add("broken", loan(wrong=True))
+        assert "broken" in server.settled("broken")
+        for path, status in (
+            ("/models/broken/predict", 503),
+            ("/v2/models/unheard-of/infer", 404),
+            ("/predict", 404),  # which of the two?
+            ("/models/loan/versions/9/predict", 404),
+        ):
+            assert client.post(path, json=ROW, headers=told).status_code == status
+        client.get("/models/unheard-of", headers=told)
+        with calling(server.grpc) as caller, pytest.raises(grpc.RpcError):
+            caller.infer(request("broken", [], raw=True), metadata=list(told.items()))
+        spans = until(lambda: len(found := collector.spans()) >= 10 and found)
+    requests = [attributes(span) | {"name": span["name"]} for span in spans if span["kind"] == 2]
+    assert [
+        (each["mainstay.model"], each["mainstay.protocol"], int(each["http.response.status_code"]), each["name"])
+        for each in requests
+    ] == [
+        ("broken", "plain", 503, "predict broken"),
+        ("", "open-inference", 404, "predict"),
+        ("", "plain", 404, "predict"),
+        ("loan", "plain", 404, "predict loan"),
+        ("broken", "grpc", 503, "predict broken"),
+    ]
+    assert {span["traceId"] for span in spans} == {TRACE}
+    assert all(int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) for span in spans)
+    assert b"unheard-of" not in b"".join(collector.bodies)
 
 
 def test_a_collector_that_is_away_costs_spans_and_no_answer(tmp_path):

@@ -246,7 +246,11 @@ class App:
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the connection along
             if path.endswith(dialect.verb):
-                reply = self.plane.refuse_unrouted(dialect, error, seconds=perf_counter() - begun)
+                asked = dialect.need(path)
+                known = asked.model if asked is not None and asked.model in self.desk.names else ""
+                reply = self.plane.refuse_unrouted(
+                    dialect, error, given, seconds=perf_counter() - begun, model=known or ""
+                )
             else:
                 reply = self.plane.refused(dialect, error)
             if reply.status == 401 and "text/html" in given.get("accept", ""):

@@ -193,7 +193,7 @@ def _spans(told: Told) -> Iterator[Any]:
 
     failed = {"status": {"code": _ERROR}} if told.status >= _FAULT else {}
     more = [_number("mainstay.rows", told.rows), _number("http.response.status_code", told.status)]
-    request = {"spanId": root, "name": f"predict {told.model}", "kind": _SERVER, "attributes": [*about, *more]}
+    request = {"spanId": root, "name": f"predict {told.model}".rstrip(), "kind": _SERVER, "attributes": [*about, *more]}
     if parent is not None:
         request["parentSpanId"] = parent.span
     yield {**common, **request, **times(trace.begun, trace.ended), **failed}

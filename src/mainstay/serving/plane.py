@@ -48,6 +48,8 @@ LONG_BODY = 65_536
 long."""
 MANY_ROWS, LONG_ANSWER = 1_000, 8_192
 """Rows, and values, of answers that are written in a thread."""
+_NOT_KNOWN = (401, 403)
+"""Statuses of callers who may not ask, and make no traces."""
 
 
 class Split(Protocol):
@@ -135,6 +137,8 @@ class Plane:
         loaded, codec, tracer = target.loaded, target.codec, self.tracer
         trace = None if tracer is None else tracer.begin(given)
         try:
+            until = given.get(TIMEOUT)
+            patience = None if until is None else seconds_of(until)  # whatever the model, nonsense is refused
             long = len(body) > LONG_BODY
             read = await self.long_read(target, body, given) if long else codec.read(body, given)
             asked = read if isinstance(read, Asked) else await read
@@ -145,7 +149,7 @@ class Plane:
             answers = loaded.place.now(cells, rows) if rows else loaded.nothing
             if answers is None:
                 budget.check(rows, loaded.signature, self.max_body)
-                deadline = self.deadline(begun, timeout, asked.timeout, seconds_of(given.get(TIMEOUT)))
+                deadline = self.deadline(begun, timeout, asked.timeout, patience)
                 if trace is not None:
                     trace.queue()
                 asking = loaded.place.later(cells, deadline, None if trace is None else trace.asked)
@@ -174,10 +178,15 @@ class Plane:
         target.counted.answered(reply.status, rows=rows, seconds=seconds)
         return reply
 
-    def refuse_unrouted(self, dialect: Dialect, error: Exception, *, seconds: float) -> Reply:
-        """The answer to a prediction request that no version answers, counted."""
+    def refuse_unrouted(
+        self, dialect: Dialect, error: Exception, given: Given, *, seconds: float, model: str = ""
+    ) -> Reply:
+        """The answer to a prediction request that no version answers, counted and traced; `model` is one that is
+        deployed."""
         reply = self.refused(dialect, error)
         self._counter(dialect, "", "").answered(reply.status, rows=0, seconds=seconds)
+        if self.tracer is not None and reply.status not in _NOT_KNOWN:
+            self.tracer.refused(given, seconds=seconds, model=model, protocol=dialect.name, status=reply.status)
         return reply
 
     def refused(self, dialect: Dialect, error: Exception) -> Reply:

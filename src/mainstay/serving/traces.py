@@ -57,6 +57,12 @@ class Trace:
         """What was done, and when it began, by `perf_counter_ns`; each step ends where the next begins."""
         self.ended = 0
 
+    def set_back(self, seconds: float) -> None:
+        """Has it begun earlier, before its first step was over."""
+        earlier = round(seconds * 1e9)
+        self.time, self.begun = self.time - earlier, self.begun - earlier
+        self.steps[0] = self.steps[0][0], self.begun
+
     def step(self, name: str) -> None:
         """Begins the next step."""
         self.steps.append((name, perf_counter_ns()))
@@ -103,3 +109,10 @@ class Tracer:
         """Hands a trace on; the request has its answer."""
         trace.ended = perf_counter_ns()
         self._put(Told(trace, model, version, protocol, status, rows))
+
+    def refused(self, given: Given, *, seconds: float, model: str, protocol: str, status: int) -> None:
+        """Tells of a request that no version answers, which came so many seconds ago; `model` may be empty."""
+        trace = self.begin(given)
+        if trace is not None:
+            trace.set_back(seconds)
+            self.end(trace, model=model, version="", protocol=protocol, status=status, rows=0)

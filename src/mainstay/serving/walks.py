@@ -74,6 +74,7 @@ class Walk:
     async def read(self) -> Asked:
         """The request, as the version's codec reads it."""
         if self.asked is None:
+            self._patience()  # whatever the model, nonsense is refused
             codec, request = self.target.codec, self.request
             if request.long:
                 read = await self._plane.long_read(self.target, request.body, request.given)
@@ -111,8 +112,11 @@ class Walk:
         assert self.asked is not None
         request, plane = self.request, self._plane
         budget.check(self.rows, self.target.loaded.signature, plane.max_body)
-        said = request.timeout, self.asked.timeout, seconds_of(request.given.get(TIMEOUT))
-        return plane.deadline(request.begun, *said)
+        return plane.deadline(request.begun, request.timeout, self.asked.timeout, self._patience())
+
+    def _patience(self) -> float | None:
+        """Seconds that the caller's header gives. Raises BadBody where it makes no sense."""
+        return seconds_of(self.request.given.get(TIMEOUT))
 
     async def write(self) -> Reply:
         """The answer."""

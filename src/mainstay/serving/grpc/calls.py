@@ -65,7 +65,17 @@ class Desk(Protocol):
 class Call:
     """A call that is being answered."""
 
-    def __init__(self, desk: Desk, connection: Connection, stream: Stream, method: Method, fields: Fields) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        connection: Connection,
+        stream: Stream,
+        method: Method,
+        fields: Fields,
+        *,
+        within: float | None,
+    ) -> None:
+        """`within` are the seconds that the caller gives; None: no bound of his."""
         self._desk, self._connection, self._stream = desk, connection, stream
         self._method, self._fields = method, fields
         self._loop = asyncio.get_running_loop()
@@ -77,7 +87,6 @@ class Call:
         self._opened = self._over = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        within = timeout(fields.get("grpc-timeout"))
         self._until = None if within is None else self.begun + within
         if self._until is not None:
             self._timer = self._loop.call_at(self._until, self._late)
@@ -251,10 +260,18 @@ def prefixed(message: bytes) -> bytes:
 
 
 def timeout(said: str | None) -> float | None:
-    """The seconds of `grpc-timeout`; None where there is no deadline worth a clock."""
-    found = None if said is None else _TIMEOUT.fullmatch(said)
-    if found is None:
+    """The seconds of `grpc-timeout`; None where there is no deadline worth a clock.
+
+    Raises:
+        Problem: it is none; 400.
+    """
+    if said is None:
         return None
+    found = _TIMEOUT.fullmatch(said)
+    if found is None:
+        raise Problem(
+            400, f"The header grpc-timeout is {said[:60]!r}: it takes up to 8 digits and a unit, such as 250m."
+        )
     seconds = int(found[1]) * _UNITS[found[2]]
     return seconds if seconds < _LONGEST_TIMEOUT else None
 

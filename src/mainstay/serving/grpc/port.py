@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mainstay.serving.bounded import WITHIN, TooSlow
-from mainstay.serving.grpc.calls import OPENING, Call, Method, block
+from mainstay.serving.grpc.calls import OPENING, Call, Method, block, timeout
 from mainstay.serving.http2.connection import Connection
 from mainstay.serving.http2.hpack import Fields, literal
 from mainstay.serving.http2.streams import Stream
@@ -32,7 +32,7 @@ class Service(Protocol):
     def refused(self, error: Exception) -> Reply:
         """An error as trailers."""
 
-    def unanswered(self, path: str, error: Exception) -> Reply:
+    def unanswered(self, fields: Fields, error: Exception) -> Reply:
         """The same, of a call that was taken to be answered, and is counted."""
 
     def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
@@ -73,12 +73,12 @@ class Port:
             return None
         path = fields[":path"]
         try:
-            method = self._service.method(path, fields)
+            method, within = self._service.method(path, fields), timeout(fields.get("grpc-timeout"))
         except Problem as problem:
-            reply = self._service.unanswered(path, problem)
+            reply = self._service.unanswered(fields, problem)
             connection.out.only(stream, OPENING + block(reply.headers))
             return None
-        return Call(self, connection, stream, method, fields)
+        return Call(self, connection, stream, method, fields, within=within)
 
     def refused(self, error: Exception) -> Reply:
         """An error as trailers."""
@@ -86,7 +86,7 @@ class Port:
 
     def unanswered(self, fields: Fields, error: Exception) -> Reply:
         """The same, of a call that was taken to be answered, and is counted."""
-        return self._service.unanswered(fields[":path"], error)
+        return self._service.unanswered(fields, error)
 
     def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
         """What is in a compressed message, until it is answered, which is to be within so many seconds."""

@@ -83,10 +83,10 @@ class Service:
         """An error as trailers."""
         return self._plane.refused(self._dialect, error)
 
-    def unanswered(self, path: str, error: Exception) -> Reply:
+    def unanswered(self, fields: Fields, error: Exception) -> Reply:
         """The same, of a call that never came as far as to be asked of a version; a prediction is counted."""
-        if path in self._predicting:
-            return self._plane.refuse_unrouted(self._dialect, error, seconds=0.0)
+        if fields[":path"] in self._predicting:
+            return self._plane.refuse_unrouted(self._dialect, error, _given(fields), seconds=0.0)
         return self.refused(error)
 
     def inflated(self, message: bytes, coding: str, within: float | None) -> AbstractAsyncContextManager[bytes]:
@@ -96,13 +96,14 @@ class Service:
 
     async def infer(self, message: bytes, fields: Fields, timeout: float | None) -> Reply:
         """The answer to a `ModelInferRequest`."""
-        plane, given = self._plane, _given(fields)
+        plane, given, name = self._plane, _given(fields), ""
         try:
             name, version = named(message, self._request)
             self._guard.require(given, PREDICT, name)
             target = self._target_at(target_path(name, version)) or self._missing(name, version, given)
         except Exception as error:  # noqa: BLE001 - every error has an answer
-            return plane.refuse_unrouted(self._dialect, error, seconds=0.0)
+            known = name if name in self._desk.names else ""
+            return plane.refuse_unrouted(self._dialect, error, given, seconds=0.0, model=known)
         plane.entered(target)
         try:
             return await plane.answer(target, message, given, timeout=timeout)
