@@ -31,7 +31,8 @@ its own models, exact to the columns, at `/openapi.json`, and to read and try at
 | plain JSON, CSV, Arrow, Parquet | `/predict`, `/models/NAME/predict`, `/models/NAME/versions/N/predict` | \
 `/models`, `/models/NAME`, `/models/NAME/versions/N`, `/healthz`, `/readyz`, `/metrics` |
 | Open Inference Protocol v2 | `/v2/models/NAME/infer`, `/v2/models/NAME/versions/N/infer` | \
-`/v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/NAME`, `…/ready`, `…/stats`, `…/config`, `/v2/repository/index` |
+`/v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/NAME`, `…/ready`, `…/stats`, `…/config`, \
+`/v2/repository/index` |
 | TensorFlow Serving | `/v1/models/NAME:predict`; also after `NAME/versions/N` and `NAME/labels/LABEL` | \
 `/v1/models/NAME`, `/v1/models/NAME/metadata` |
 | MLflow | `/invocations`, `/models/NAME/invocations` | `/ping`, `/health`, `/version` |
