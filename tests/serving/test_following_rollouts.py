@@ -69,7 +69,7 @@ def table(mode="split", share=1000, model="loan", *, stable="loan:1", candidate=
 def follows(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "EVERY", 0.0)
     registry, hosts = Registry(), Hosts()
-    labelling = Labelling(registry, tmp_path, "me")  # type: ignore[arg-type] # no label comes here
+    labelling = Labelling(registry, tmp_path)  # type: ignore[arg-type] # no label comes here
     following = Candidates(registry, tmp_path, hosts, member="me", labelling=labelling)  # type: ignore[arg-type] # what is asked
     return registry, hosts, following
 

@@ -36,6 +36,13 @@ def truth(identity, index, row=0):
     return Truth(key_of(identity), minute_in(identity), row, lambda arm, said: said != index)
 
 
+def counts_of(joining):
+    """What is told of what was joined."""
+    told = {}
+    joining.tell(lambda member, counts: told.update(counts))
+    return told
+
+
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "run" / "one"
@@ -48,10 +55,10 @@ def test_outcomes_are_counted_by_step_and_version(run, tmp_path) -> None:
     kept.add("a", STABLE, 0, labels(1))
     kept.add("b", CANDIDATE, 0, labels(0, 1, 1))
     kept.add("c", CANDIDATE, 1, Answers(values=np.array([2.5])))
-    found = Joining(tmp_path, "r", "member")
+    found = Joining(tmp_path, "r")
     truths = [truth("a", 1), truth("b", 1, 0), truth("b", 1, 2), truth("b", 1, 3), truth("c", 2.5), truth("d", 1)]
     assert found.join(truths) == [COUNTED, COUNTED, SAME_REQUEST, UNKNOWN, COUNTED, UNKNOWN]
-    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1), (1, CANDIDATE): (1, 0)}
+    assert counts_of(found) == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1), (1, CANDIDATE): (1, 0)}
 
 
 def test_the_rows_of_a_request_are_one_piece_of_evidence_however_their_labels_come(run, tmp_path) -> None:
@@ -59,7 +66,7 @@ def test_the_rows_of_a_request_are_one_piece_of_evidence_however_their_labels_co
     kept = Kept(run, "r", 0)
     for at in range(4):
         kept.add(f"batch-{at}", at % 2, 0, labels(*[1] * 50))
-    first, second = Joining(tmp_path, "r", "one"), Joining(tmp_path, "r", "two")
+    first, second = Joining(tmp_path, "r"), Joining(tmp_path, "r")
     assert first.join([truth("batch-0", 0, 7)]) == [COUNTED]
     every = [truth(f"batch-{at}", 1, row) for at in range(4) for row in range(50)]
     assert second.join([*every, truth("batch-1", 0, 0)]).count(COUNTED) == 3
@@ -68,28 +75,55 @@ def test_the_rows_of_a_request_are_one_piece_of_evidence_however_their_labels_co
         SAME_REQUEST,
         REPEATED,
     ]
-    assert (first.counts(), second.counts()) == ({(0, STABLE): (1, 1)}, {(0, STABLE): (1, 0), (0, CANDIDATE): (2, 0)})
+    assert counts_of(first) == counts_of(second) == {(0, STABLE): (2, 1), (0, CANDIDATE): (2, 0)}
 
 
 def test_a_second_label_of_a_row_changes_nothing_after_a_restart_either(run, tmp_path) -> None:
     Kept(run, "r", 0).add("a", CANDIDATE, 0, labels(1))
-    first = Joining(tmp_path, "r", "first")
+    first = Joining(tmp_path, "r")
     assert first.join([truth("a", 1), truth("a", 0)]) == [COUNTED, REPEATED]
     assert first.join([truth("a", 0)]) == [REPEATED]
-    second = Joining(tmp_path, "r", "second")
+    second = Joining(tmp_path, "r")
     assert second.join([truth("a", 0)]) == [REPEATED]
-    assert (first.counts(), second.counts()) == ({(0, CANDIDATE): (1, 0)}, {})
-    assert Joining(tmp_path, "r", "first").join([]) == []
+    assert counts_of(second) == {(0, CANDIDATE): (1, 0)}
+    assert Joining(tmp_path, "r").join([]) == []
+
+
+def test_what_a_killed_server_had_counted_is_told_by_the_next_and_once(run, tmp_path) -> None:
+    kept = Kept(run, "r", 0)
+    for name in ("a", "b"):
+        kept.add(name, CANDIDATE, 0, labels(1))
+    told: dict[str, object] = {}
+    killed = Joining(tmp_path, "r")
+    assert killed.join([truth("a", 0)]) == [COUNTED]
+    (file,) = (tmp_path / "predictions" / "r").glob(f"*{LABELS}")
+    file.write_bytes(file.read_bytes() + b"half")
+    following = Joining(tmp_path, "r")
+    following.tell(told.__setitem__)
+    assert told == {file.stem: {(0, CANDIDATE): (1, 1)}}
+    assert following.join([truth("a", 0), truth("b", 1)]) == [REPEATED, COUNTED]
+    for each in (following, killed, Joining(tmp_path, "r")):
+        each.tell(told.__setitem__)
+        assert told == {file.stem: {(0, CANDIDATE): (2, 1)}}
+
+    def away(member: str, counts: object) -> None:
+        raise OSError
+
+    again = Joining(tmp_path, "r")
+    with pytest.raises(OSError):
+        again.tell(away)
+    assert counts_of(again) == {(0, CANDIDATE): (2, 1)}
+    assert counts_of(again) == {}  # nothing is new
 
 
 def test_of_a_shadow_both_versions_are_judged_by_one_label(run, tmp_path) -> None:
     kept = Kept(run, "r", 0)
     kept.add("a", STABLE, 0, labels(1))
-    found = Joining(tmp_path, "r", "member")
+    found = Joining(tmp_path, "r")
     assert found.join([truth("a", 1)]) == [COUNTED]
     kept.add("a", CANDIDATE, 0, labels(0))
     assert found.join([truth("a", 1)]) == [COUNTED]
-    assert found.counts() == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1)}
+    assert counts_of(found) == {(0, STABLE): (1, 0), (0, CANDIDATE): (1, 1)}
 
 
 def test_labels_reach_what_other_workers_and_an_earlier_server_kept(run, tmp_path) -> None:
@@ -97,7 +131,7 @@ def test_labels_reach_what_other_workers_and_an_earlier_server_kept(run, tmp_pat
     Kept(earlier, "r", 0).add("a", STABLE, 0, labels(1))
     Kept(run, "r", 3).add("b", STABLE, 0, labels(1))
     Kept(run, "other", 3).add("c", STABLE, 0, labels(1))
-    assert Joining(tmp_path, "r", "m").join([truth("a", 1), truth("b", 1), truth("c", 1)]) == [
+    assert Joining(tmp_path, "r").join([truth("a", 1), truth("b", 1), truth("c", 1)]) == [
         COUNTED,
         COUNTED,
         UNKNOWN,
@@ -111,7 +145,7 @@ def test_an_id_tells_its_minute_and_is_found_where_it_does_not(run, tmp_path) ->
     assert minute_in("z" * 12 + "7" + "z" * 19) is None
     long_ago = "0190163d-8694-739b-aea5-966c26f8ad91"  # a caller's own, of another clock
     Kept(run, "r", 0).add(long_ago, STABLE, 0, labels(1))
-    assert Joining(tmp_path, "r", "m").join([truth(long_ago, 1)]) == [COUNTED]
+    assert Joining(tmp_path, "r").join([truth(long_ago, 1)]) == [COUNTED]
 
 
 def test_the_oldest_answers_go_first_and_a_minute_cannot_take_everything(run, tmp_path) -> None:
@@ -121,7 +155,7 @@ def test_the_oldest_answers_go_first_and_a_minute_cannot_take_everything(run, tm
         now = 60.0 * (1000 + minute)
         for at in range(2):
             kept.add(f"{minute}-{at}", STABLE, 0, labels(1))
-    found = Joining(tmp_path, "r", "m")
+    found = Joining(tmp_path, "r")
     assert found.join([truth("0-0", 1), truth("5-0", 1), truth("5-1", 1)]) == [UNKNOWN, COUNTED, COUNTED]
     for at in range(2, 6):
         kept.add(f"5-{at}", STABLE, 0, labels(1))
@@ -139,7 +173,7 @@ def test_half_a_record_of_one_who_died_is_overwritten(run, tmp_path) -> None:
     (path,) = (tmp_path / "predictions" / "r").iterdir()
     path.write_bytes(path.read_bytes() + b"half")
     Kept(run, "r", 0, clock=lambda: 60.0).add("b", STABLE, 0, labels(1))
-    found = Joining(tmp_path, "r", "m")
+    found = Joining(tmp_path, "r")
     assert found.join([truth("a", 1), truth("b", 1)]) == [COUNTED, COUNTED]
 
 
@@ -179,16 +213,17 @@ def test_each_row_and_version_counts_once_however_its_labels_come(tmp_path_facto
         expected.setdefault((identity, arm), index)
     kept.close()
     first: dict[str, int] = {}
-    found = Joining(root, "r", "m")
+    found = Joining(root, "r")
     for batch in batches:
         found.join([truth(identity, index) for identity, index in batch])
         for identity, index in batch:
             first.setdefault(identity, index)
+    counts = counts_of(found)
     for arm in (STABLE, CANDIDATE):
         judged = [
             said != first[identity] for (identity, of), said in expected.items() if of == arm and identity in first
         ]
-        assert found.counts().get((0, arm), (0, 0)) == (len(judged), sum(judged))
+        assert counts.get((0, arm), (0, 0)) == (len(judged), sum(judged))
     assert len(list((root / "predictions").rglob(f"*{LABELS}"))) <= 1
 
 

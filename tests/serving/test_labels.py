@@ -65,6 +65,32 @@ def test_labels_are_joined_with_what_either_version_answered_and_counted_once(se
         assert send_labels(file, url=server.url, model="loan").repeated == 3
 
 
+def test_labels_that_a_killed_agent_had_acknowledged_are_counted_once(tmp_path):
+    with serving(tmp_path, ("loan", loan())) as killed:
+        killed.add("loan", loan(shift=1.0), deploy=False)
+        with rolling_out(killed, "loan", 2) as rollout:
+            rollout.open(5000)
+            with killed.client() as client:
+                labels = [{"id": identity, "value": label} for identity, _, label in answered(client, 20)]
+                counted = client.post("/labels", json={"labels": labels}).json()["counted"]
+                assert counted > 10  # of a candidate that was late on a busy machine, nothing was kept
+            killed.process.kill()  # before what it saw in this second was told
+            killed.process.wait()
+
+            def labelled():
+                seen = rollout.seen()
+                return seen.stable.labelled + seen.candidate.labelled
+
+            with serving(tmp_path) as following, following.client() as client:
+                until(lambda: labelled() == counted)
+                until(lambda: client.get("/readyz").status_code == 200)
+                other = [(identity, label) for identity, _, label in answered(client, 1)]
+                labels += [{"id": identity, "value": label} for identity, label in other]
+                said = client.post("/labels", json={"labels": labels}).json()
+                assert said["repeated"] == counted
+                until(lambda: labelled() == counted + said["counted"])
+
+
 def test_of_a_shadow_one_label_judges_both_versions(server):
     plan = Plan(strategy="shadow")
     with rolling_out(server, "loan", 2, plan) as rollout, server.client() as client:

@@ -98,7 +98,7 @@ class Agent:
         self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, timeout=timeout, log=log)
         self.started_at = datetime.now(UTC)
         self.id = new_id(self.started_at)
-        self.labelling = Labelling(registry, run.parent.parent, self.id)
+        self.labelling = Labelling(registry, run.parent.parent)
         self.candidates = Candidates(registry, run, self.hosts, member=self.id, labelling=self.labelling)
         self.placer = Placer(registry, self.copies, self.hosts, self.admission, lease=self.candidates.lease)
         self.workers: frozenset[int] = frozenset()

@@ -167,15 +167,15 @@ class Candidates:
         probe = followed.probe
         evidence = Evidence(
             rollout=rollout,
-            steps=self._labelling.added(rollout, evidence_slots.seen(self._run, rollout)),
+            steps=evidence_slots.seen(self._run, rollout),
             deaths=self._hosts.lost(version) - followed.lost_before + followed.more_lost,
             memory=followed.memory,
             probes=() if probe is None else (structs.replace(probe, memory=followed.memory, workers=followed.workers),),
         )
-        if evidence == followed.said:
-            return
         try:
-            self._registry.report(self._member, evidence)
+            if evidence != followed.said:
+                self._registry.report(self._member, evidence)
+            self._labelling.tell(rollout)
         except UnknownRollout:
             followed.gone_at = followed.gone_at or time.monotonic()
         followed.said = evidence

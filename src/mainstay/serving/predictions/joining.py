@@ -2,7 +2,9 @@
 
 A request counts once, with the first label of any of its rows: its rows were drawn for a version all together, so that
 what they say is one piece of evidence, not as many as they are. Whoever sends a label again, after a time-out for
-example, changes nothing, and is told so. What was counted is on the disk before it is acknowledged.
+example, changes nothing, and is told so. What was counted is on the disk before it is acknowledged, and from there it
+is told: by whichever server of the project lives, under one name, so that what a killed one had counted is told too,
+and nothing twice.
 """
 
 from __future__ import annotations
@@ -15,17 +17,21 @@ import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mainstay.registry.ids import new_id
 from mainstay.serving.predictions.keeping import HOURS
 from mainstay.serving.predictions.records import FOLDER, JOINED, KEPT, LABELS, PREDICTED, Place, halves, key_from, mark
 
 COUNTED, REPEATED, UNKNOWN, SAME_REQUEST = 0, 1, 2, 3
 """What became of a label; the last: another row of its request was counted."""
+LOCK = "lock"
+"""A file of the folder, which is there from the first label on."""
 _AROUND = range(-1, 4)
 """Minutes around an id's own in which its answer was kept: a request may take its time."""
 
@@ -52,20 +58,37 @@ class Found(NamedTuple):
     said: float
 
 
+Counts = dict[tuple[int, int], tuple[int, int]]
+"""By step and arm: requests that were labelled, and those of which the answer was wrong."""
+
+
 class Joining:
-    """The labels of one rollout on one machine."""
+    """The labels of one rollout on one machine, whichever servers of the project join them."""
 
-    def __init__(self, root: Path, rollout: str, member: str) -> None:
-        """`root` is the project's state folder; `member` is the agent's id, under which it counts what it joins."""
-        self._folder, self._mine = root / FOLDER / rollout, f"{member}{LABELS}"
+    def __init__(self, root: Path, rollout: str) -> None:
+        """`root` is the project's state folder."""
+        self._folder = root / FOLDER / rollout
         self._lock = threading.Lock()
-        self._read: dict[str, int] = {}
+        self._file: Path | None = None
+        """Of what was joined; its name is the id under which it is told. Made with the first label."""
+        self._read = 0
         self._known: dict[bytes, int] = {}
-        self._counts: dict[tuple[int, int], tuple[int, int]] = {}
+        self._counts: Counts = {}
+        self._told: Counts = {}
 
-    def counts(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """By step and arm: requests that were labelled, and those of which it was wrong, of what this member joined."""
-        return dict(self._counts)
+    def tell(self, report: Callable[[str, Counts], None]) -> None:
+        """Has what was joined reported under its id, where that is news.
+
+        Meanwhile nobody joins any, so that what is told only grows. Raises as `report` does; it is told again then.
+        """
+        if not (self._folder / LOCK).exists():
+            return
+        with self._lock, self._alone():
+            self._catch_up()
+            if self._file is not None and self._counts != self._told:
+                counts = dict(self._counts)
+                report(self._file.name.removesuffix(LABELS), counts)
+                self._told = counts
 
     def join(self, truths: Sequence[Truth]) -> list[int]:
         """What became of each: `COUNTED`, `REPEATED`, `UNKNOWN` or `SAME_REQUEST`.
@@ -117,33 +140,37 @@ class Joining:
                     found.setdefault(place, {}).setdefault(arm, Found(arm, int(one["step"]), float(one["said"])))
 
     def _append(self, data: bytes) -> None:
-        with (self._folder / self._mine).open("ab") as file:
-            before = file.tell()
+        if self._file is None:
+            self._file = self._folder / f"{new_id(datetime.now(UTC))}{LABELS}"
+        with self._file.open("ab") as file:
+            whole = file.tell() - file.tell() % JOINED.itemsize
+            file.truncate(whole)  # half a record of one that was killed
             try:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(before - before % JOINED.itemsize)
+                file.truncate(whole)
                 raise
 
     def _catch_up(self) -> None:
         """Learns what was joined since, by whichever server of this project."""
-        for path in self._folder.glob(f"*{LABELS}"):
-            begin = self._read.get(path.name, 0)
-            new = _records(path, JOINED, begin)
-            self._read[path.name] = begin + len(new)
-            for one in new:
-                self._known[mark(key_from(int(one["high"]), int(one["low"])), int(one["arm"]))] = int(one["row"])
-                if path.name == self._mine:
-                    at = int(one["step"]), int(one["arm"])
-                    labelled, wrong = self._counts.get(at, (0, 0))
-                    self._counts[at] = labelled + 1, wrong + int(one["wrong"])
+        if self._file is None:
+            self._file = next(self._folder.glob(f"*{LABELS}"), None)
+        if self._file is None:
+            return
+        new = _records(self._file, JOINED, self._read)
+        self._read += len(new)
+        for one in new:
+            self._known[mark(key_from(int(one["high"]), int(one["low"])), int(one["arm"]))] = int(one["row"])
+            at = int(one["step"]), int(one["arm"])
+            labelled, wrong = self._counts.get(at, (0, 0))
+            self._counts[at] = labelled + 1, wrong + int(one["wrong"])
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """While no other server of this project joins."""
-        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +10,9 @@ from msgspec import structs
 
 from mainstay.errors import CheckFailed
 from mainstay.models.package import Package
-from mainstay.registry.evidence import Arm, Seen
+from mainstay.registry.evidence import Arm, Evidence, Seen
 from mainstay.registry.records import Rollout, Version
-from mainstay.serving.predictions.joining import Joining, Truth, forget
+from mainstay.serving.predictions.joining import Counts, Joining, Truth, forget
 from mainstay.serving.predictions.judging import Judge, judge
 from mainstay.serving.predictions.messages import Labels
 from mainstay.serving.predictions.records import key_of, minute_in
@@ -31,16 +30,18 @@ class Facts(Protocol):
 
     def rollout(self, model: str) -> Rollout | None: ...
     def package(self, version: Version) -> Package: ...
+    def report(self, member_id: str, evidence: Evidence) -> None: ...
 
 
 class Labelling:
     """The labels of one machine."""
 
-    def __init__(self, registry: Facts, root: Path, member: str) -> None:
-        """`root` is the project's state folder, `member` the agent's id."""
-        self._registry, self._root, self._member = registry, root, member
+    def __init__(self, registry: Facts, root: Path) -> None:
+        """`root` is the project's state folder."""
+        self._registry, self._root = registry, root
         self._lock = threading.Lock()
-        self._rollouts: dict[str, tuple[Joining, Judge]] = {}
+        self._joinings: dict[str, Joining] = {}
+        self._judges: dict[str, Judge] = {}
 
     def __call__(self, labels: Labels) -> list[int]:
         """What became of each; see `joining`. Of labels of which one is none, nothing is counted.
@@ -52,33 +53,40 @@ class Labelling:
         if rollout is None:
             raise NoRollout(labels.model)
         with self._lock:
-            known = self._rollouts.get(rollout.id)
-            if known is None:
+            judged = self._judges.get(rollout.id)
+            if judged is None:
                 packages = self._registry.package(rollout.stable), self._registry.package(rollout.candidate)
-                known = Joining(self._root, rollout.id, self._member), judge(*packages)
-                self._rollouts[rollout.id] = known
-        joining, judged = known
-        return joining.join(
+                judged = self._judges[rollout.id] = judge(*packages)
+        return self._joining(rollout.id).join(
             [Truth(key_of(each.id), minute_in(each.id), each.row, judged(each.value)) for each in labels.labels]
         )
 
-    def added(self, rollout: str, steps: Iterable[Seen]) -> tuple[Seen, ...]:
-        """What workers saw of a rollout, with the labels."""
-        known, found = self._rollouts.get(rollout), {seen.step: seen for seen in steps}
-        for (step, arm), (labelled, wrong) in sorted({} if known is None else known[0].counts().items()):
-            seen = found.get(step, Seen(step=step))
-            if arm:
-                found[step] = structs.replace(seen, candidate=_labelled(seen.candidate, labelled, wrong))
-            else:
-                found[step] = structs.replace(seen, stable=_labelled(seen.stable, labelled, wrong))
-        return tuple(found[step] for step in sorted(found))
+    def tell(self, rollout: str) -> None:
+        """Tells the registry what labels of a rollout came to, where that is news.
+
+        Raises:
+            UnknownRollout; MachineError: of the registry; OSError: a full disk.
+        """
+        self._joining(rollout).tell(
+            lambda member, counts: self._registry.report(member, Evidence(rollout=rollout, steps=_steps(counts)))
+        )
 
     def forget(self, ended: str) -> None:
         """Removes what is kept of a rollout that has ended."""
         with self._lock:
-            self._rollouts.pop(ended, None)
+            self._joinings.pop(ended, None)
+            self._judges.pop(ended, None)
         forget(self._root, ended)
 
+    def _joining(self, rollout: str) -> Joining:
+        with self._lock:
+            return self._joinings.setdefault(rollout, Joining(self._root, rollout))
 
-def _labelled(arm: Arm, labelled: int, wrong: int) -> Arm:
-    return structs.replace(arm, labelled=labelled, wrong=wrong)
+
+def _steps(counts: Counts) -> tuple[Seen, ...]:
+    """What was counted, as evidence; arms as in `evidence_slots`."""
+    found: dict[int, Seen] = {}
+    for (step, arm), (labelled, wrong) in sorted(counts.items()):
+        name, counted = "candidate" if arm else "stable", Arm(labelled=labelled, wrong=wrong)
+        found[step] = structs.replace(found.get(step, Seen(step=step)), **{name: counted})
+    return tuple(found.values())
