@@ -243,6 +243,9 @@ def test_a_body_is_one_label_or_many() -> None:
     "body",
     [
         b"",
+        b"good",
+        b"[" * 10_000,
+        b'{"id": "a", "id": "b", "value": 1}',
         b"[]",
         b"{}",
         b'{"labels": []}',

@@ -101,6 +101,19 @@ def test_what_cannot_be_brought_about_is_refused_and_changes_nothing(client, pat
     assert index(client, ready=True) == before
 
 
+def test_what_has_to_be_approved_is_not_loaded_past_it(server, client):
+    project = server.folder / "mainstay.toml"
+    said = ['name = "loan"', 'target = "y"', 'task = "binary"', "[data]", 'path = "loans.csv"']
+    said += ["[columns]", 'x = "number"', "[rollout]"]
+    project.write_text("\n".join([*said, 'require_approval = ["alice"]']))
+    try:
+        reply = client.post("/v2/repository/models/loan/load", json={})
+        assert (reply.status_code, "without the approval" in reply.json()["error"]) == (400, True), reply.text
+        assert "loan" not in index(client, ready=True)
+    finally:
+        project.unlink()
+
+
 def test_nobody_manages_without_a_key_for_it(server, client):
     reader = keys.create(server.folder, "reader", verbs="predict,read").key
     other = keys.create(server.folder, "other", models="double", verbs="manage").key

@@ -15,8 +15,9 @@ from mainstay.errors import MainstayError
 from mainstay.operations.home import actor
 from mainstay.operations.registries import opened
 from mainstay.operations.telling import subscribe
+from mainstay.registry.key_models import EVERY
 from mainstay.registry.key_text import hashed, new_id, new_text
-from mainstay.registry.keys import EVERY, VERBS, BadKeyScope
+from mainstay.registry.keys import VERBS, BadKeyScope
 from mainstay.registry.records import ApiKey, KeyVerb
 
 GRACE = timedelta(days=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from mainstay.errors import CheckFailed
 from mainstay.operations.deploying import DidNotComeUp, acknowledged, ready_here, switch
 from mainstay.operations.operator import admitted
+from mainstay.operations.rollouts import NothingToStartFrom, rollout_table
 from mainstay.operations.telling import subscribe
 from mainstay.operations.undeploying import end
 from mainstay.registry.errors import ModelNotFound
@@ -40,7 +41,8 @@ class Manager:
         gates is deployed. Unloading ends the serving of all its versions.
 
         Raises:
-            ModelNotFound, NothingToLoad; and as `deploy` and `undeploy`.
+            ModelNotFound, NothingToLoad; NothingToStartFrom: it would have to be approved; and as `deploy` and
+                `undeploy`.
         """
         registry, model = self._registry, wish.model
         subscribe(self._folder, registry)
@@ -56,7 +58,10 @@ class Manager:
             self._deploy(self._newest(model), wish)
 
     def _deploy(self, version: Version, wish: Wish) -> None:
-        registry = self._registry
+        """What [rollout] asks of a version is asked of one that callers load too."""
+        registry, said = self._registry, rollout_table(self._folder)
+        if said.require_approval or said.freeze:
+            raise NothingToStartFrom(version)
         ready_here(self._folder, admitted(self._folder, registry, version))
         switch(registry, version, None, reason=wish.reason, override=False, timeout=self._timeout, by=wish.actor)
 

@@ -86,6 +86,13 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True):
 class NothingToStartFrom(MainstayError):
     """A rollout that has to be approved needs a version to start from."""
 
+    def __init__(self, version: Version) -> None:
+        super().__init__(
+            f"{version.model} has no version yet that a rollout could start from, and {version.ref} would take all of "
+            "the traffic without the approval and the freeze windows of [rollout]: give mainstay deploy --override "
+            "and --reason."
+        )
+
 
 def deploy_as_planned(
     folder: Path,
@@ -114,7 +121,7 @@ def deploy_as_planned(
         TakesTraffic: the version does already. And as `deploying.deploy`.
     """
     if said is None:
-        said = load(folder).rollout if (folder / FILE).exists() else RolloutTable()
+        said = rollout_table(folder)
     with opened(folder, create=False) as registry:
         version = registry.version(ref)
         found = registry.deployment(version.model)
@@ -147,15 +154,17 @@ def deploy_as_planned(
         return _started(registry, started, tried, before)
 
 
+def rollout_table(folder: Path) -> RolloutTable:
+    """What the project says of rollouts. Raises ProjectError."""
+    return load(folder).rollout if (folder / FILE).exists() else RolloutTable()
+
+
 def _check_first(plan: Plan, wishes: Wishes, version: Version, *, override: bool) -> None:
     """A model's first version has none to start from, and takes the traffic at once, if nothing is in its way."""
     if wishes.strategy is not None:
         raise NotDeployed(version.model)
     if (plan.approvers or plan.freeze) and not override:
-        raise NothingToStartFrom(
-            f"{version.model} has no version yet that a rollout could start from, and {version.ref} would take all of "
-            "the traffic without the approval and the freeze windows of [rollout]: give --override and --reason."
-        )
+        raise NothingToStartFrom(version)
 
 
 def _started(registry: Registry, rollout: Rollout, tried: Validated, before: Rollout | None) -> Started:

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from mainstay.errors import MainstayError, did_you_mean
 from mainstay.registry import events, key_text, schema
+from mainstay.registry.key_models import EVERY
 from mainstay.registry.records import ApiKey, KeyVerb
 from mainstay.registry.transactions import Transactions
 
 VERBS: tuple[KeyVerb, ...] = get_args(KeyVerb)
-EVERY = "*"
 _EDITION = "keys"
 _K, _C = schema.api_key.c, schema.counter.c
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")

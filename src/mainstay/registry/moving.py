@@ -13,6 +13,7 @@ from mainstay.registry import beside, deployments, events, keys, leads, reports,
 from mainstay.registry.changes import Change
 from mainstay.registry.errors import NotAnApprover, NotDeployed, RolloutMoved, TakesTraffic, UnknownRollout
 from mainstay.registry.ids import new_id
+from mainstay.registry.key_models import covers
 from mainstay.registry.plans import WHOLE, Plan
 from mainstay.registry.records import FINAL, Rollout, RolloutState, Version
 
@@ -193,18 +194,20 @@ def approve(connection: Connection, rollout: Rollout, text: str, *, at: datetime
     """Approves of a rollout by the text of an API key, in the name of who has it; twice is once.
 
     Raises:
-        NotAnApprover: no key in force has this text, or its name is not among the plan's approvers.
+        NotAnApprover: no key in force has this text, its name is not among the plan's approvers, or it is for other
+            models.
         RolloutMoved: it has ended.
     """
     found = _running(connection, rollout)
     key = keys.whose(connection, text, at=at)
-    if key is None or key.name not in found.plan.approvers:
+    if key is None or key.name not in found.plan.approvers or not covers(key.models, found.candidate.model):
         raise NotAnApprover(found.candidate.ref, key.name if key else None, found.plan.approvers)
     if key.name in (approval.name for approval in found.approvals):
         return found
     connection.execute(insert(schema.rollout_approval), {"rollout_id": found.id, "name": key.name, "at": at})
     # Whoever decides on what was lacking until now has to look again.
-    connection.execute(update(schema.rollout).where(_R.id == found.id).values(revision=found.revision + 1))
+    waited = {"why": f"approved by {key.name}"} if found.state == "waiting" else {}
+    connection.execute(update(schema.rollout).where(_R.id == found.id).values(revision=found.revision + 1, **waited))
     stays = Change(state=found.state, step=found.step, mode=found.mode, share=found.share)
     rollouts.tell(
         connection,

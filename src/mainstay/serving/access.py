@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import base64
 import hmac
-import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from mainstay.registry.key_models import EVERY, covers
 from mainstay.registry.key_text import PREFIX, hashed, id_of
 from mainstay.registry.records import ApiKey, KeyVerb
 from mainstay.serving.protocols.codec import SERVER, Headers, Need, Problem
 from mainstay.serving.routing import replace
 
 FILE = "keys.json"
-EVERY = "*"
 _CHALLENGE: Headers = [("www-authenticate", 'Bearer realm="mainstay"')]
 
 
@@ -160,12 +158,7 @@ def allows(grant: Grant, need: Need) -> bool:
         return False
     if need.model is None:
         return EVERY in grant.models
-    return need.model == SERVER or any(_pattern(each).fullmatch(need.model) for each in grant.models)
-
-
-@lru_cache(maxsize=1024)
-def _pattern(models: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, models.split(EVERY))), re.DOTALL)
+    return need.model == SERVER or covers(grant.models, need.model)
 
 
 def no_key(need: Need, grants: Grants) -> Problem:

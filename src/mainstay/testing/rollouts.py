@@ -346,6 +346,10 @@ class RolloutsContract:
             with pytest.raises(NotAnApprover, match="no key in force"):
                 registry.approve(rollout, other)
 
+    def test_an_approval_is_told_as_what_came_of_the_waiting(self, registry: Registry) -> None:
+        waiting = moved(registry, started(registry), changed(PROBE, state="waiting"), why="alice has to approve it")
+        assert registry.approve(waiting, key(registry, "alice")).why == "approved by alice"
+
     def test_a_key_that_is_not_in_force_approves_of_nothing(self, registry: Registry, clock: Clock) -> None:
         rollout = started(registry)
         old = key(registry, "alice", expires_at=clock.now + timedelta(hours=10))
@@ -362,7 +366,11 @@ class RolloutsContract:
         registry.keys.revoke("alice", actor="ada")
         with pytest.raises(NotAnApprover):
             registry.approve(rollout, new)
-        mine = key(registry, "alice")
+        elsewhere = key(registry, "alice", models=("churn-*",))
+        with pytest.raises(NotAnApprover, match=r"'alice' may not"):
+            registry.approve(rollout, elsewhere)
+        registry.keys.revoke("alice", actor="ada")
+        mine = key(registry, "alice", models=("cred*",))
         assert registry.approve(rollout, mine).approvals[0].name == "alice"
         ended = moved(registry, moved(registry, registry.rollouts()[0], BACK), GONE)
         with pytest.raises(RolloutMoved):

@@ -11,6 +11,7 @@ from mainstay.serving.bodies import ID_PATTERN
 from mainstay.serving.predictions.joining import COUNTED, REPEATED, SAME_REQUEST, UNKNOWN
 from mainstay.serving.predictions.messages import Label, Labels
 from mainstay.serving.protocols.codec import Problem
+from mainstay.serving.strict import BadBody, decoded
 
 MOST = 2_000
 """Labels of one request."""
@@ -40,10 +41,12 @@ def labels_in(model: str, body: bytes) -> Labels:
         Problem: it is no JSON, or does not fit.
     """
     try:
-        said = msgspec.json.decode(body)
+        said = decoded(body, forms="")
         several = isinstance(said, dict) and "labels" in said
         found = msgspec.convert(said, _Several).labels if several else [msgspec.convert(said, _Label)]
-    except msgspec.DecodeError as error:  # of which a value that does not fit is one
+    except BadBody as error:
+        raise Problem(400, f"{str(error).rstrip()} {_FORM}") from None
+    except msgspec.ValidationError as error:
         raise Problem(400, f"The labels cannot be read: {error}. {_FORM}") from None
     return Labels(model, [Label(each.id, int(each.row), each.value) for each in found])
 
