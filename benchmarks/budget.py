@@ -35,6 +35,13 @@ HOST = "127.0.0.1:8080"
 PATH = "/predict"
 
 
+class Headers(dict[str, str]):
+    """The headers of a request, each given once."""
+
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
+
+
 class Proto:
     """Takes a body that is there already, and keeps the answer."""
 
@@ -61,7 +68,7 @@ async def _budget(project: Path, name: str, body: bytes, bare_files: Path) -> di
         target = app.target(PATH)
         assert target is not None
         plane, codec, proto = app.plane, target.codec, Proto(body)
-        given = {"host": HOST, "content-type": "application/json", "content-length": str(len(body))}
+        given = Headers({"host": HOST, "content-type": "application/json", "content-length": str(len(body))})
         scope = SimpleNamespace(method="POST", path=PATH, headers=given)
         asked = codec.read(body, given)
         model, runner = Model.load(package), OnnxRunner(package.read(package.spec.file), package.signature)

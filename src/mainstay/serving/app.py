@@ -19,6 +19,7 @@ from mainstay.serving.bounded import BodyReader, NoBody
 from mainstay.serving.compressed import Inflater, coding_of
 from mainstay.serving.door import Door, no_form, one_host, shared
 from mainstay.serving.follower import LOOK_EVERY, Follower
+from mainstay.serving.giving_way import threads_give_way
 from mainstay.serving.guard import Guard
 from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import joined, passed_on
@@ -110,6 +111,10 @@ class App:
         """From here on the server is not ready, and each connection ends with its next answer."""
         self.desk.draining = True
         self._close_every = self._close_at = 0
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """granian says that it is about to start its threads."""
+        threads_give_way(loop)
 
     def __rsgi__(self, scope: Scope, proto: Proto) -> Coroutine[Any, Any, None]:
         """Answers one request, once what it returns is awaited."""

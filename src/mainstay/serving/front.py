@@ -34,6 +34,7 @@ class _Face:
 
     def __init__(self, app: App) -> None:
         self._app, self.over = app, False
+        self.__rsgi_init__ = app.__rsgi_init__
 
     def __rsgi__(self, scope: Scope, proto: Proto) -> Awaitable[None]:
         return self._app.__rsgi__(scope, Changed(proto, closing) if self.over else proto)
