@@ -19,8 +19,9 @@ from load import Load
 
 from mainstay.models.package import Draft, Package
 from mainstay.registry.store import Registry
+from mainstay.serving.runs import WORKER
 
-WORKER, HOST, CONTROLLER = "mainstay.serving.worker", "mainstay.serving.host", "mainstay.operations.controlling"
+HOST, CONTROLLER = "mainstay.serving.host", "mainstay.operations.controlling"
 UP_WITHIN = 60.0
 AS_SYSTEMD = """
 import os, sys
@@ -99,14 +100,14 @@ class Besieged:
         return [module for module in (WORKER, CONTROLLER) for _ in self.children(module)]
 
     def children(self, module: str) -> list[psutil.Process]:
-        """The living processes that the supervisor runs a module in."""
+        """The living processes that the supervisor runs a module in, or the workers."""
         found: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             assert self.process is not None
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                     self.family[child.pid] = child
-                    if module in child.cmdline():
+                    if module in (*child.cmdline(), child.name()):
                         found.append(child)
         return found
 

@@ -18,6 +18,7 @@ from sklearn.datasets import load_breast_cancer
 
 import mainstay
 from mainstay.errors import MainstayError
+from mainstay.serving.runs import WORKER
 
 tf = need("tensorflow")
 keras = need("keras")
@@ -71,7 +72,7 @@ def test_a_host_runs_a_saved_model_and_its_crash_costs_a_moment():
         said = _post(url, asked)
         np.testing.assert_allclose([each["spam"] for each in said["probabilities"]], expected, atol=1e-6)
         ours = psutil.Process().children(recursive=True)
-        workers = [each for each in ours if "mainstay.serving.worker" in each.cmdline()]
+        workers = [each for each in ours if each.name() == WORKER]
         (host,) = [each for each in ours if "mainstay.serving.host" in each.cmdline()]
         assert not any("tensorflow" in file.path for each in workers for file in each.memory_maps())
         host.kill()

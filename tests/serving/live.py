@@ -20,6 +20,7 @@ import pytest
 
 from mainstay.models.package import Draft
 from mainstay.registry.store import Registry
+from mainstay.serving.runs import WORKER
 
 UP_WITHIN = 60.0
 
@@ -58,14 +59,18 @@ class Server:
         return until(told)
 
     def workers(self) -> list[psutil.Process]:
-        return self.children("mainstay.serving.worker")
+        """Its living workers: forks of the server, and those that took the place of dead ones."""
+        return self._found(lambda child: child.name() == WORKER)
 
     def children(self, module: str) -> list[psutil.Process]:
         """The living processes that the server runs a module in."""
+        return self._found(lambda child: module in child.cmdline())
+
+    def _found(self, which: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
         found = []
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if module in child.cmdline():
+                if child.status() != psutil.STATUS_ZOMBIE and which(child):
                     found.append(child)
         return found
 

@@ -14,7 +14,7 @@ from mainstay.registry.local import LocalCopies
 from mainstay.registry.store import Registry
 from mainstay.serving import evidence_slots, metrics, rates, routing, trying
 from mainstay.serving.access import Grants, write_grants
-from mainstay.serving.agent import Agent
+from mainstay.serving.agent import Agent, Backing
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.launch import Allowed
@@ -48,9 +48,8 @@ def test_a_table_and_its_acknowledgement_are_written_as_soon_as_they_can_be(tmp_
         version = registry.add("loan", loan(), passed=True, actor="test", summary={})
         registry.deploy(version, expecting=None, actor="test")
         nothing = Allowed(environments=tmp_path)
-        agent = Agent(
-            registry, run, tmp_path / "cache", url="", allowed=lambda: nothing, human=False, timeout=9, log=said
-        )
+        backing = Backing(registry=registry, allowed=lambda: nothing)
+        agent = Agent(backing, run, tmp_path / "cache", url="", human=False, timeout=9, log=said)
         (run / routing.TABLE).mkdir()  # as little to be written as on a full disk
         agent.step()
         agent.step()

@@ -11,7 +11,7 @@ COMMON = """
 import sys, tempfile
 from pathlib import Path
 import msgspec
-import mainstay.serving.worker, mainstay.serving.agent, mainstay.operations.serving
+import mainstay.serving.worker, mainstay.serving.agent, mainstay.operations.backing
 from mainstay.models.encoder import Encoder
 from mainstay.models.golden import Golden
 from mainstay.models.package import ModelSpec
@@ -19,7 +19,7 @@ from mainstay.models.signature import Signature
 from mainstay.serving.protocols.codec import Wish
 from mainstay.serving.protocols.open_inference.inference import Request
 from mainstay.serving.routing import Acknowledgement, Table
-from mainstay.serving.agent import Agent
+from mainstay.serving.agent import Agent, Backing
 from mainstay.serving.follower import Follower
 from mainstay.serving.launch import Allowed
 from types import SimpleNamespace as Some
@@ -43,7 +43,8 @@ run = Path(tempfile.mkdtemp())
 OF_A_WORKER = "Follower(run, worker=0, log=print); kinds = Encoder, Golden, ModelSpec, Signature, Request, Table"
 OF_THE_SUPERVISOR = """
 nothing = Allowed(environments=run)
-Agent(Some(blobs=None), run, run / "cache", url="", allowed=lambda: nothing, human=False, timeout=9, log=print)
+given = Backing(registry=Some(blobs=None), allowed=lambda: nothing)
+Agent(given, run, run / "cache", url="", human=False, timeout=9, log=print)
 kinds = Encoder, Golden, ModelSpec, Signature, Acknowledgement, Table, Wish
 """
 

@@ -11,7 +11,7 @@ from mainstay.errors import MainstayError
 from mainstay.operations.registries import place_of
 from mainstay.project import STATE
 from mainstay.registry.copying import copy
-from mainstay.registry.database import FILE as DATABASE
+from mainstay.registry.disk import DATABASE
 from mainstay.registry.places import is_url
 from mainstay.registry.store import Registry
 

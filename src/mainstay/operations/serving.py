@@ -6,32 +6,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainstay.operations.home import state_of
-from mainstay.operations.managing import Manager
-from mainstay.operations.operator import Signers, allowed_here
-from mainstay.operations.registries import opened
-from mainstay.operations.telling import deliverer_of
 from mainstay.project import FILE, Serve, load
-from mainstay.registry.store import Registry
+from mainstay.registry.disk import DATABASE
+from mainstay.registry.errors import NoRegistry
 from mainstay.serving.logs import Log, logger
-from mainstay.serving.ports import loopback
 from mainstay.serving.supervisor import Settings
 from mainstay.serving.supervisor import serve as supervise
 from mainstay.serving.tls import BadCertificate, Tls
 
-OPEN = (
-    "Whoever reaches this machine at {host} may ask its models, as there is no API key: make one with "
-    "mainstay keys create NAME, or listen on 127.0.0.1."
-)
-"""No refusal: that a server answers its own network is what most want at first, a proxy in front may know who asks,
-pages of others are kept out, and nobody manages without a key."""
+if TYPE_CHECKING:
+    from mainstay.serving.agent import Backing
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +63,8 @@ def serve(
         NoRegistry: nothing was ever registered here.
         PortTaken, CannotListen, BadCertificate; ProjectError; BadOperatorFile, BadKey, MissingExtra.
     """
-    said = load(folder).serve if (folder / FILE).exists() else Serve()
+    project = load(folder) if (folder / FILE).exists() else None
+    said = Serve() if project is None else project.serve
     human = sys.stderr.isatty()
     settings = Settings(
         host=said.host if host is None else host,
@@ -91,22 +84,23 @@ def serve(
         human=human,
     )
     root = state_of(folder)
-    allowed_here(folder, trust)  # what is wrong with it is said at the start, not when a host needs it
-    with opened(folder, create=False) as registry:
-        log = logger(human=human)
-        if not registry.keys.all() and not loopback(settings.host):
-            log("open", OPEN.format(host=settings.host), level="warning")
-        with _webhooks(folder, registry, log):
-            supervise(
-                registry,
-                root,
-                settings,
-                allowed=lambda: allowed_here(folder, trust),
-                signers=Signers(folder),
-                manage=Manager(folder, registry),
-                log=_telling(log, told, with_parent=with_parent),
-                companions={"controller": _controller(folder)} if controller else {},
-            )
+    here = project is None or project.registry is None or project.registry.url is None
+    if here and not (root / DATABASE).exists():
+        raise NoRegistry(root.absolute())  # before anything is made
+    log = logger(human=human)
+
+    def backing() -> AbstractContextManager[Backing]:
+        from mainstay.operations.backing import backed  # noqa: PLC0415 - workers are forked without any of it
+
+        return backed(folder, host=settings.host, trust=trust, log=log)
+
+    supervise(
+        root,
+        settings,
+        backing,
+        log=_telling(log, told, with_parent=with_parent),
+        companions={"controller": _controller(folder)} if controller else {},
+    )
 
 
 def _controller(folder: Path) -> list[str]:
@@ -139,24 +133,6 @@ def _telling(log: Log, told: Callable[[Serving], None] | None, *, with_parent: b
             told(Serving(url=facts["url"], grpc=facts["grpc"], pid=os.getpid(), versions=list(facts["versions"])))
 
     return both
-
-
-@contextmanager
-def _webhooks(folder: Path, registry: Registry, log: Log) -> Iterator[None]:
-    """Tells the project's webhooks what happens, beside what is done inside."""
-
-    def said(sentence: str, well: bool) -> None:
-        log("webhook", sentence, level="info" if well else "warning")
-
-    deliverer = deliverer_of(folder, registry, said)
-    if deliverer is None:
-        yield
-        return
-    deliverer.start()
-    try:
-        yield
-    finally:
-        deliverer.close()
 
 
 def _end_with_input() -> None:

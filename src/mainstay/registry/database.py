@@ -18,13 +18,12 @@ from sqlalchemy.exc import DBAPIError
 
 from mainstay.errors import MachineError, MainstayError
 from mainstay.registry import migrations, snapshots
-from mainstay.registry.disk import DiskFull, NotWritable, refused, sync_folder
+from mainstay.registry.disk import DATABASE, DiskFull, NotWritable, refused, sync_folder
 from mainstay.registry.errors import NoRegistry, NotARegistry, RegistryBusy, RegistryCorrupt, RegistryNewer
 from mainstay.registry.locks import file_lock
 from mainstay.registry.mounts import refuse_network
 from mainstay.registry.transactions import JSON
 
-FILE = "registry.db"
 _LOCK = "registry.lock"
 _PATIENCE = 30.0
 """Seconds that a transaction waits for others; a transaction takes milliseconds."""
@@ -53,7 +52,7 @@ class Database:
 
         One that can be read and not written is read as it is then; only what would write it raises.
         """
-        path = root / FILE
+        path = root / DATABASE
         try:
             exists = path.exists()
             if not exists:

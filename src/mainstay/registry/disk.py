@@ -12,6 +12,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+DATABASE = "registry.db"
+"""The file of a registry's database, in its folder."""
+
+
 class DiskFull(MachineError):
     """There is no room for what had to be written; nothing was half done."""
 

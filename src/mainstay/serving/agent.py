@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -70,29 +71,31 @@ class Facts(Protocol):
     def report(self, member_id: str, evidence: Evidence) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backing:
+    """What a server answers from, and by whose leave."""
+
+    registry: Facts
+    """Open."""
+    allowed: Callable[[], Allowed]
+    """What the operator lets host processes do; asked whenever one is started."""
+    signers: Signers = tuple
+    """Asked again and again for the public keys of which one must have signed a version; none: nobody need."""
+    manage: Manage | None = None
+    """Brings about what callers ask to have changed, in threads of its own; None: nothing is."""
+
+
 class Agent:
     """Follows a registry for the workers of one server."""
 
     def __init__(
-        self,
-        registry: Facts,
-        run: Path,
-        cache: Path,
-        *,
-        url: str,
-        allowed: Callable[[], Allowed],
-        human: bool,
-        timeout: float,
-        log: Log,
-        signers: Signers = tuple,
-        manage: Manage | None = None,
+        self, backing: Backing, run: Path, cache: Path, *, url: str, human: bool, timeout: float, log: Log
     ) -> None:
         """`cache` is for files of versions where the registry keeps them on another machine; `timeout` is how many
-        seconds a request may take; `signers` gives the public
-        keys of which one must have signed a version, whenever it is asked (none: nobody need have); `manage` brings
-        about what callers ask to have changed, in threads of its own."""
+        seconds a request may take."""
         work_out_kinds()
-        self.admission = Admission(signers)
+        self.admission = Admission(backing.signers)
+        registry, allowed = backing.registry, backing.allowed
         self.registry, self.run, self.url, self.log = registry, run, url, log
         self.copies = LocalCopies(registry.blobs, cache)
         self.hosts = Hosts(run, self.copies.folder.root, allowed=allowed, human=human, timeout=timeout, log=log)
@@ -110,7 +113,7 @@ class Agent:
         self._begun = time.monotonic()
         self._looked: tuple[int, int, int, int] | None = None
         self._again_at = float("inf")
-        self._manage = manage
+        self._manage = backing.manage
         self._control: Control | None = None
         self._hosted: set[str] = set()
         self._keys_edition = -1

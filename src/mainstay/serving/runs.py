@@ -22,6 +22,8 @@ YOUNG = 10.0
 RUN = "run"
 WORKERS = "workers"
 """The file that workers hold."""
+WORKER = "mainstay-worker"
+"""How a worker is called in lists of processes."""
 
 
 @contextmanager

@@ -7,25 +7,26 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from mainstay.registry.local import CACHE
-from mainstay.serving.admission import Signers
-from mainstay.serving.agent import Agent, Facts
+from mainstay.serving.forking import called
 from mainstay.serving.handover import Orphans
 from mainstay.serving.kept import Kept, end, tell_to_end
-from mainstay.serving.launch import Allowed
 from mainstay.serving.listening import Listening, opened, passed
 from mainstay.serving.logs import Log
-from mainstay.serving.management import Manage
 from mainstay.serving.ports import CannotListen, PortTaken, port_is_free, shown
 from mainstay.serving.routing import acknowledgements
-from mainstay.serving.runs import run_folder
+from mainstay.serving.runs import WORKER, run_folder
 from mainstay.serving.tls import Tls
 from mainstay.serving.usage import sample_server
+
+if TYPE_CHECKING:
+    from mainstay.serving.agent import Agent, Backing
 
 __all__ = ["CannotListen", "PortTaken", "Settings", "port_is_free", "serve"]
 
@@ -76,29 +77,24 @@ class Settings:
 
 
 def serve(
-    registry: Facts,
     root: Path,
     settings: Settings,
+    backing: Callable[[], AbstractContextManager[Backing]],
     *,
-    allowed: Callable[[], Allowed],
     log: Log,
-    signers: Signers = tuple,
-    manage: Manage | None = None,
     companions: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
 
     Args:
-        registry: open.
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
-        allowed: what the operator lets host processes do; asked whenever one is started.
-        signers: asked again and again for the public keys of which one must have signed a version; none: nobody need.
-        manage: brings about what callers ask to have changed, in threads of its own; None: nothing is.
+        backing: opens the registry. Called once the first workers are forked: they load what they need meanwhile, and
+            have nothing of a database in their memory or among their open files.
         companions: commands, by name, of processes that are kept alive beside the workers; each ends at SIGTERM, and
             when its standard input does.
 
     Raises:
-        PortTaken, CannotListen; BadCertificate.
+        PortTaken, CannotListen; BadCertificate; and as `backing`.
     """
     if settings.tls is not None:
         settings.tls.check()
@@ -114,18 +110,16 @@ def serve(
         url = f"{settings.scheme}://{host}:{listening.port}"
         workers: list[_Worker] = []
         beside: dict[str, Kept] = {}
-        agent = Agent(
-            registry,
-            run,
-            root / CACHE,
-            url=url,
-            allowed=allowed,
-            human=settings.human,
-            timeout=settings.timeout,
-            log=log,
-            signers=signers,
-            manage=manage,
-        )
+        # At the end of all, should it come before there is an agent to end them with.
+        held.callback(_end_at_once, workers)
+        # They are coming up while the agent takes its first steps, and wait for its table.
+        for index in range(settings.workers):
+            workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
+        given = held.enter_context(backing())
+        from mainstay.registry.local import CACHE  # noqa: PLC0415 - what workers have no need of
+        from mainstay.serving.agent import Agent  # noqa: PLC0415
+
+        agent = Agent(given, run, root / CACHE, url=url, human=settings.human, timeout=settings.timeout, log=log)
         sampling = sample_server(
             run,
             root,
@@ -136,9 +130,6 @@ def serve(
         )
         held.enter_context(closing(sampling))
         try:
-            # They are coming up while the agent takes its first steps, and wait for its table.
-            for index in range(settings.workers):
-                workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
             agent.start()
             beside |= {name: Kept(name, command) for name, command in (companions or {}).items()}
             ready = announced = False
@@ -165,6 +156,12 @@ def serve(
             end([*workers, *beside.values()], within=DRAIN_WITHIN)
             agent.close()
             log("ended", "Ended.")
+
+
+def _end_at_once(workers: Sequence[_Worker]) -> None:
+    """Ends workers that were never given a table."""
+    tell_to_end(workers)
+    end(workers, within=DRAIN_WITHIN)
 
 
 def _take_no_more(sockets: Sequence[Listening], workers: Sequence[_Worker], orphans: Orphans, *, told: bool) -> None:
@@ -211,7 +208,17 @@ class _Worker(Kept):
         command += ["--sockets", *map(str, passed_on), "--max-body", str(settings.max_body)]
         command += ["--workers", str(settings.workers), "--orphaned-for", str(settings.orphaned_for)]
         command += ["--log", "human" if settings.human else "json"]
-        super().__init__("worker", command, name=str(index), pass_fds=passed_on, worker=index)
+        # The first one is forked from here, by which what both need is loaded once.
+        first = partial(_work, command[3:])
+        super().__init__("worker", command, name=str(index), pass_fds=passed_on, first=first, worker=index)
+
+
+def _work(words: Sequence[str]) -> None:
+    """Is a worker, in a fork of this process."""
+    called(WORKER)
+    from mainstay.serving import worker  # noqa: PLC0415 - granian and ONNX Runtime are loaded in workers alone
+
+    worker.main(words)
 
 
 def _alive(workers: Sequence[_Worker]) -> dict[int, int]:

@@ -1,4 +1,5 @@
-"""A worker process: answers HTTP on the server's port. The supervisor runs it as `python -m mainstay.serving.worker`.
+"""A worker process: answers HTTP on the server's port. The supervisor runs it as `python -m mainstay.serving.worker`,
+or as a fork of itself where it is the first.
 
 All workers accept from one listening socket, which they inherit. A worker accepts once the versions of the routing
 table have answered their golden predictions, and drains at SIGTERM. When its standard input ends, its supervisor is
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,6 +29,7 @@ from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
 from mainstay.serving.entering import left_to_others, lives
 from mainstay.serving.follower import LOOK_EVERY, Follower
+from mainstay.serving.forking import called
 from mainstay.serving.front import Front
 from mainstay.serving.guard import Guard
 from mainstay.serving.handover import Offer
@@ -33,7 +37,7 @@ from mainstay.serving.logs import Log, logger, take_over
 from mainstay.serving.memory import keep_pages
 from mainstay.serving.models import Queues
 from mainstay.serving.routing import acknowledgements
-from mainstay.serving.runs import works_in
+from mainstay.serving.runs import WORKER, works_in
 from mainstay.serving.tls import Tls
 from mainstay.serving.traces import Tracer
 
@@ -181,8 +185,8 @@ def _read_input(given: argparse.Namespace, sockets: list[socket.socket], stop: a
     )
 
 
-def main() -> None:
-    """The command line of a worker process."""
+def main(words: Sequence[str] | None = None) -> None:
+    """The command line of a worker process; `words` stand in for those that it was started with."""
     parser = argparse.ArgumentParser(prog="python -m mainstay.serving.worker")
     parser.add_argument("--run", type=Path, required=True, help="folder of the routing table")
     parser.add_argument("--index", type=int, required=True)
@@ -202,7 +206,13 @@ def main() -> None:
     parser.add_argument("--trace-share", type=float, default=1.0)
     parser.add_argument("--log", choices=("json", "human"), required=True)
     keep_pages()
-    uvloop.run(work(parser.parse_args()))
+    given = parser.parse_args(words)
+    called(WORKER)
+    # What is loaded by now stays: to look through it for circles again and again would only cost time, and pages that
+    # a fork shares with the supervisor. The numbers are Python's own; a fork has those of a command that starts.
+    gc.freeze()
+    gc.set_threshold(700, 10, 10)
+    uvloop.run(work(given))
 
 
 if __name__ == "__main__":
