@@ -4,7 +4,8 @@ functions that judge real rollouts, which are looked at after each request.
     python benchmarks/rollouts.py [--rollouts 10000] [--requests 1000] [--seed 1]
 
 Wealth only grows where something bad happens to the candidate, so that looking there alone sees each crossing that a
-look after each request would. Ends with 1 where a share of wrong rollbacks is larger than the plan states.
+look after each request would. Ends with 1 where a share of wrong rollbacks, or of verdicts of A/B tests by chance, is
+larger than the plan states.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from mainstay.registry.evidence import SECONDS
 from mainstay.registry.plans import WHOLE, Plan
 from mainstay.rollout.betting import MORE, log_evidence, log_mean
 from mainstay.rollout.measuring import limits
+from mainstay.rollout.verdict import bare_bounds
 
 PLAN = Plan(strategy="canary", steps=(100, 500, 2500, 5000, 10_000))
 SHARES = [step / WHOLE for step in PLAN.steps[:-1]]
 LIMITS = limits(PLAN)
+AB = Plan(strategy="ab", steps=(3000,))
 RATES = {"errors": 0.01, "refusals": 0.005, "quality": 0.10}
 """Per request; a wrong answer per labelled answer, and all are labelled."""
 CHUNK = 25
@@ -48,26 +51,26 @@ class Traffic:
 Draw = Callable[[np.random.Generator, int, int], Iterator[Traffic]]
 
 
-def steady(random, rollouts, requests):
-    for share in SHARES:
+def steady(random, rollouts, requests, shares=SHARES):
+    for share in shares:
         theirs = random.random((rollouts, requests)) < share
         yield Traffic(theirs, np.ones_like(theirs), np.ones((rollouts, requests)))
 
 
-def exact(random, rollouts, requests):
+def exact(random, rollouts, requests, shares=SHARES):
     """Shares by urns of 100 requests, as a worker draws them."""
-    for share in SHARES:
+    for share in shares:
         order = random.random((rollouts, requests // 100, 100)).argsort(axis=-1).argsort(axis=-1)
         theirs = (order < round(100 * share)).reshape(rollouts, -1)
         yield Traffic(theirs, np.ones_like(theirs), np.ones(theirs.shape))
 
 
-def swinging(random, rollouts, requests):
+def swinging(random, rollouts, requests, shares=SHARES):
     """Ten times as many errors at the day's height as at its foot, while the share grows; and callers in bursts of 20
     of which one in ten has five times as many."""
     when = random.random((rollouts, 1))
-    for at, share in enumerate(SHARES):
-        day = when + (at + np.arange(requests) / requests) / len(SHARES)
+    for at, share in enumerate(shares):
+        day = when + (at + np.arange(requests) / requests) / len(shares)
         level = 10 ** (0.5 * np.sin(2 * np.pi * day))
         bursts = np.where(random.random((rollouts, -(-requests // 20))) < 0.1, 5.0, 1.0)
         level = level * bursts.repeat(20, axis=1)[:, :requests]
@@ -75,14 +78,14 @@ def swinging(random, rollouts, requests):
         yield Traffic(theirs, np.ones_like(theirs), level)
 
 
-def sticky(random, rollouts, requests):
+def sticky(random, rollouts, requests, shares=SHARES):
     """400 callers, some of whom ask a thousand times as often as others and some of whom have 30 times as many errors;
     each stays with his version, and is counted once a step."""
     callers, rows = 400, np.arange(rollouts)[:, None]
     place = random.random((rollouts, callers))
     trouble = np.where(random.random((rollouts, callers)) < 0.05, 30.0, 1.0)
     often = np.cumsum(1 / np.arange(1, callers + 1))
-    for share in SHARES:
+    for share in shares:
         who = np.searchsorted(often, random.random((rollouts, requests)) * often[-1])
         first = np.zeros((rollouts, requests), dtype=bool)
         asked = np.zeros((rollouts, callers), dtype=bool)
@@ -95,14 +98,15 @@ def sticky(random, rollouts, requests):
 class Wealth:
     """What bets on one measure have won, of many rollouts, each by each bet."""
 
-    def __init__(self, rollouts: int, values: int, *, apart: bool) -> None:
+    def __init__(self, rollouts: int, values: int, *, apart: int = 0) -> None:
         self.carried = np.zeros((len(MORE), rollouts, values))
         self.apart = apart
+        """In how many steps, each of which stands for itself; 0: wealth is carried on."""
         self.top = np.zeros(rollouts)
         """The most evidence there ever was, as a logarithm."""
 
     def step(self, theirs: np.ndarray, bad: np.ndarray, share: float) -> None:
-        """Another step: `bad` has the shape (values, rollouts, requests)."""
+        """Another step: `bad` has the shape (values, rollouts, requests), `theirs` maybe without values."""
         hits = (bad & theirs).cumsum(axis=-1, dtype=np.int32)
         events = bad.cumsum(axis=-1, dtype=np.int32)
         who, when = np.nonzero((bad & theirs).any(axis=0))
@@ -114,7 +118,7 @@ class Wealth:
             ]
         )
         if len(who):
-            together = log_mean(log_mean(won)) - (math.log(len(SHARES)) if self.apart else 0.0)
+            together = log_mean(log_mean(won)) - (math.log(self.apart) if self.apart else 0.0)
             np.maximum.at(self.top, who, together)
         if not self.apart:
             for at, bet in enumerate(MORE):
@@ -144,7 +148,7 @@ def wrong_rollbacks(draw: Draw, rollouts: int, requests: int, random: np.random.
     bounds = np.array(SECONDS)
     for start in range(0, rollouts, CHUNK):
         size = min(CHUNK, rollouts - start)
-        apart = draw is sticky
+        apart = len(SHARES) if draw is sticky else 0
         wealth = {name: Wealth(size, 1, apart=apart) for name in RATES}
         wealth["computing time"] = Wealth(size, len(SECONDS), apart=apart)
         peeking = Peeking(size)
@@ -164,6 +168,46 @@ def wrong_rollbacks(draw: Draw, rollouts: int, requests: int, random: np.random.
         for name, ones in found.items():
             crossed.setdefault(name, []).append(ones)
     return {name: float(np.concatenate(ones).mean()) for name, ones in crossed.items()}
+
+
+def wrong_verdicts(draw: Draw, rollouts: int, requests: int, random: np.random.Generator) -> dict[str, float]:
+    """The share of A/B tests of equal versions that ever called the candidate worse, better, or either. Wrong answers
+    are labelled, or none is: the verdict is by those, or by errors and computing times."""
+    limit, share, bounds = limits(AB), AB.steps[0] / WHOLE, np.array(SECONDS)
+    pairs = list(bare_bounds(AB))
+    counted, taken = ([pair[at] for pair in pairs] for at in (0, 1))
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, rollouts, CHUNK):
+        size = min(CHUNK, rollouts - start)
+        (traffic,) = draw(random, size, requests, [share])
+        shape, theirs, ours = traffic.theirs.shape, traffic.theirs, ~traffic.theirs
+        tops: dict[str, np.ndarray] = {}
+
+        def bet(name, whose, bad, chance, *, size=size, tops=tops):
+            wealth = Wealth(size, len(bad))
+            wealth.step(whose, bad, chance)
+            tops[name] = wealth.top >= math.log(limit[name])
+
+        for name, rate in RATES.items():
+            bad = (traffic.counted & (random.random(shape) < np.minimum(rate * traffic.level, 1.0)))[None]
+            bet(name, theirs, bad, share)
+            if f"better in {name}" in limit:
+                bet(f"better in {name}", ours, bad, 1.0 - share)
+        took = 0.02 * np.sqrt(traffic.level) * np.exp(0.4 * random.standard_normal(shape))
+        allowed = np.where(theirs, took, took * AB.checks.slowdown + AB.checks.slack)
+        slow = (allowed > bounds[:, None, None]) & traffic.counted
+        bet("computing time", theirs, slow, share)
+        # The stable version's bare times, of which its allowed ones are counted, against the candidate's.
+        bet("better in computing time", ours, np.where(ours, slow[counted], slow[taken]), 1.0 - share)
+        for judged, better in (
+            ("by labels", ["better in quality"]),
+            ("by errors and times", ["better in errors", "better in computing time"]),
+        ):
+            worse = np.any([top for name, top in tops.items() if not name.startswith("better")], axis=0)
+            good = np.any([tops[name] for name in better], axis=0)
+            for name, ones in (("worse", worse), (f"better {judged}", good), (f"any {judged}", worse | good)):
+                found.setdefault(name, []).append(ones)
+    return {name: float(np.concatenate(ones).mean()) for name, ones in found.items()}
 
 
 def until_caught_by_errors(share, base, times, random, runs=1000):
@@ -256,6 +300,13 @@ def main():
         found = wrong_rollbacks(draw, given.rollouts, given.requests, random)
         broken |= found["any"] > stated
         print(f"| {kind} | {' | '.join(f'{100 * found[name]:.2f} %' for name in names)} |", flush=True)
+    sides = ["worse", *(f"{what} {how}" for how in ("by labels", "by errors and times") for what in ("better", "any"))]
+    print(f"\n| A/B at {100 * AB.steps[0] / WHOLE:g} %: verdicts by chance | {' | '.join(sides)} |")
+    print(f"|{'---|' * (len(sides) + 1)}")
+    for kind, draw in kinds.items():
+        found = wrong_verdicts(draw, given.rollouts, len(SHARES) * given.requests, random)
+        broken |= max(found.values()) > stated
+        print(f"| {kind} | {' | '.join(f'{100 * found[name]:.2f} %' for name in sides)} |", flush=True)
     print(f"\n| candidate | {' | '.join(f'at {100 * share:g} %' for share in SHARES)} |\n|{'---|' * (len(SHARES) + 1)}")
     for label, medians in caught(random):
         print(f"| {label} | {' | '.join(map(rounded, medians))} |", flush=True)

@@ -14,9 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 PASSWORD = "p@ss:/%w${x}"
@@ -39,46 +41,108 @@ def binaries() -> Path | None:
     return Path(there).resolve().parent if there else None
 
 
+@dataclass
+class Postgres:
+    """A server of PostgreSQL that is a test's own: it can be taken away, and comes back with all that was committed."""
+
+    where: Path
+    """The folder of its programs."""
+    folder: Path
+    port: int
+    user: str | None
+    """PostgreSQL refuses to run as root; its package makes a user."""
+
+    @property
+    def url(self) -> str:
+        """Its password as ${MAINSTAY_TEST_PASSWORD}."""
+        return f"postgresql+psycopg://keeper:${{MAINSTAY_TEST_PASSWORD}}@127.0.0.1:{self.port}/postgres"
+
+    def run(self, program: str, *words: str | Path) -> None:
+        told = self.folder / "told"  # a file: the server would keep a pipe open
+        with told.open("wb") as output:
+            done = subprocess.run(
+                [self.where / program, *words],
+                user=self.user,
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                check=False,
+            )
+        assert done.returncode == 0, told.read_text(encoding="utf-8")
+
+    def start(self) -> None:
+        # Not fsync: no test cuts the power; all else is as the package has it.
+        settings = (
+            f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        )
+        # Under init, not under this process, whose children some tests count.
+        self.run("pg_ctl", "start", "-w", "-D", self.folder / "data", "-l", self.folder / "log", "-o", settings)
+
+    def stop(self, mode: str = "fast") -> None:
+        self.run("pg_ctl", "stop", "-w", "-m", mode, "-D", self.folder / "data")
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """It is gone, as if its machine had been cut off from power: connections break, and new ones are refused."""
+        self.stop("immediate")
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """It neither answers nor refuses: whoever asks it waits."""
+        main = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        # The one that makes the others first, so that none is missed.
+        held = [main]
+        main.suspend()
+        for child in main.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+                held.append(child)
+        try:
+            yield
+        finally:
+            for each in reversed(held):
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """The URL of a server, its password as ${MAINSTAY_TEST_PASSWORD}; skips where there is none to start."""
     if url := os.environ.get("MAINSTAY_TEST_POSTGRES"):
         yield url
         return
+    with postgres_of_its_own() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_of_its_own() -> Iterator[Postgres]:
+    """A server that can be taken away; skips where there is none to start."""
     where = binaries()
     if where is None:
         reason = "PostgreSQL is not here: install Debian's postgresql, or set MAINSTAY_TEST_POSTGRES to a URL"
         if os.environ.get("MAINSTAY_REQUIRE_POSTGRES"):
             pytest.fail(reason)
         pytest.skip(reason)
-    # PostgreSQL refuses to run as root; its package makes this user.
     user = "postgres" if os.getuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="mainstay-pg-"))
-
-    def run(program: str, *words: str | Path) -> None:
-        told = folder / "told"  # a file: the server would keep a pipe open
-        with told.open("wb") as output:
-            done = subprocess.run(
-                [where / program, *words], user=user, cwd=folder, stdout=output, stderr=output, check=False
-            )
-        assert done.returncode == 0, told.read_text(encoding="utf-8")
-
+    server = Postgres(where, folder, free_port(), user)
     try:
         if user is not None:
             shutil.chown(folder, user)
         (folder / "password").write_text(PASSWORD, encoding="utf-8")
         os.environ["MAINSTAY_TEST_PASSWORD"] = PASSWORD
         words = ["--auth=scram-sha-256", "--username=keeper", f"--pwfile={folder / 'password'}", "--encoding=UTF8"]
-        run("initdb", "--pgdata", folder / "data", "--no-sync", "--locale=C.UTF-8", *words)
-        port = free_port()
-        # Not fsync: no test cuts the power; all else is as the package has it.
-        settings = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        # Under init, not under this process, whose children some tests count.
-        run("pg_ctl", "start", "-w", "-D", folder / "data", "-l", folder / "log", "-o", settings)
+        server.run("initdb", "--pgdata", folder / "data", "--no-sync", "--locale=C.UTF-8", *words)
+        server.start()
         try:
-            yield f"postgresql+psycopg://keeper:${{MAINSTAY_TEST_PASSWORD}}@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            run("pg_ctl", "stop", "-w", "-m", "fast", "-D", folder / "data")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

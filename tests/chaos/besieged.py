@@ -17,12 +17,16 @@ import psutil
 from live import answers, until
 from load import Load
 
+from backends import Postgres
 from mainstay.models.package import Draft, Package
+from mainstay.operations.registries import opened
 from mainstay.registry.store import Registry
 from mainstay.serving.runs import WORKER
 
 HOST, CONTROLLER = "mainstay.serving.host", "mainstay.operations.controlling"
 UP_WITHIN = 60.0
+AGAIN_AFTER = 1.0
+"""Seconds, as our units have systemd wait before it starts a service again."""
 AS_SYSTEMD = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -30,6 +34,18 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """The process is told its own id, and finds the socket at 3."""
+PROJECT = """\
+name = "one"
+task = "regression"
+target = "y"
+[data]
+path = "none.csv"
+[columns]
+x = "number"
+[registry]
+url = "{url}"
+blobs = "blobs"
+"""
 LOCKS = """
 import sqlite3, sys, time
 database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
@@ -52,6 +68,8 @@ class Besieged:
     process: subprocess.Popen[bytes] | None = None
     family: dict[int, psutil.Process] = field(default_factory=dict)
     """Every process that was ever seen to be of it."""
+    ended_itself: int = 0
+    """How often the supervisor did, as one that starts without a disk or a database does, and was started again."""
 
     @property
     def port(self) -> int:
@@ -64,6 +82,10 @@ class Besieged:
     @property
     def state(self) -> Path:
         return self.folder / ".mainstay"
+
+    def registry(self) -> Registry:
+        """Whatever its project says: SQLite, or a server of PostgreSQL."""
+        return opened(self.folder)
 
     def start(self) -> None:
         """Starts it, again where it ended or was killed; does not wait."""
@@ -79,21 +101,34 @@ class Besieged:
                 pass_fds=(self.listener.fileno(),),
             )
 
+    def keep(self) -> bool:
+        """Starts the supervisor again where it has ended, as systemd would; whether it is there."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            return True
+        self.ended_itself += 1
+        time.sleep(AGAIN_AFTER)
+        self.start()
+        return False
+
     def ready(self) -> None:
         """Waits until it answers, with all of its parts."""
-        assert self.process is not None
-        supervisor = self.process
 
         def whole() -> bool:
-            assert supervisor.poll() is None, (self.folder / "serve.log").read_text()[-4000:]
+            if not self.keep():
+                return False
             parts = [WORKER] * self.workers + [CONTROLLER] * (self.command == "up")
-            with Registry.open(self.state) as registry:
-                here = [m for m in registry.members() if m.pid == supervisor.pid]
+            with self.registry() as registry:
+                here = [m for m in registry.members() if self.process is not None and m.pid == self.process.pid]
                 followed = any(m.generation >= registry.generation() for m in here)
             return followed and sorted(parts) == sorted(self.parts())
 
-        until(whole, UP_WITHIN)
-        until(lambda: answers(self.url), UP_WITHIN)
+        try:
+            until(whole, UP_WITHIN)
+            until(lambda: answers(self.url), UP_WITHIN)
+        except BaseException:
+            print((self.folder / "serve.log").read_text()[-4000:])
+            raise
 
     def parts(self) -> list[str]:
         """What runs beside the supervisor now, hosts aside."""
@@ -151,6 +186,8 @@ class Besieged:
 
     def storm(self, module: str | None, times: int) -> None:
         """SIGTERM again and again: to the processes of a kind, or to the supervisor, which is then started again."""
+        if module is None:
+            self.keep()
         assert self.process is not None
         for _ in range(times):
             victims = [psutil.Process(self.process.pid)] if module is None else self.children(module)
@@ -222,11 +259,18 @@ class Besieged:
 
 
 @contextmanager
-def besieged(folder: Path, *models: tuple[str, Draft], workers: int = 2, disk: str | None = None) -> Iterator[Besieged]:
+def besieged(
+    folder: Path,
+    *models: tuple[str, Draft],
+    workers: int = 2,
+    disk: str | None = None,
+    database: Postgres | None = None,
+) -> Iterator[Besieged]:
     """A server of some models in a fresh project.
 
     Args:
         disk: size of a file system of its own for its state, such as "64m"; None: the folder's.
+        database: of its registry; None: SQLite.
     """
     state = folder / ".mainstay"
     state.mkdir(parents=True, exist_ok=True)
@@ -235,11 +279,13 @@ def besieged(folder: Path, *models: tuple[str, Draft], workers: int = 2, disk: s
             ["mount", "-t", "tmpfs", "-o", f"size={disk}", "tmpfs", str(state)], capture_output=True, check=False
         )
         disk = None if mounted.returncode else disk
+    if database is not None:
+        (folder / "mainstay.toml").write_text(PROJECT.format(url=database.url))
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     os.set_inheritable(listener.fileno(), True)
     running = Besieged(folder, listener, workers, small=disk is not None)
     try:
-        with Registry.open(state) as registry:
+        with running.registry() as registry:
             for name, draft in models:
                 version = registry.add(name, draft, passed=True, actor="test", summary={})
                 registry.deploy(version, expecting=None, actor="test")

@@ -16,21 +16,20 @@ import pytest
 from bad_candidates import DOES, bad_candidates
 from besieged import CONTROLLER, Besieged, besieged
 from live import until
-from load import Load, loaded
-from test_stable_under_siege import SECONDS, SEED, stable
+from load import loaded
+from rolled import ENDS_WITHIN, begun, deployed, ended, present
+from siege_report import GONE, SECONDS, SEED
+from test_stable_under_siege import stable
 
 from mainstay.models.package import Draft
 from mainstay.operations import rollouts
 from mainstay.registry.plans import WHOLE, Checks, Plan
-from mainstay.registry.records import Rollout
-from mainstay.registry.store import Registry
 from python_classes import wheels
 
 pytestmark = [
     pytest.mark.skipif(not SECONDS, reason="make chaos runs it"),
     pytest.mark.timeout(600),
 ]
-ENDS_WITHIN = 120.0
 SHARE = 3000
 CANARY = Plan(strategy="canary", steps=(SHARE, WHOLE), hold=600.0, checks=Checks(least=50, changed=0.02))
 """It stays at its first step until something is found."""
@@ -55,39 +54,8 @@ def running(drafts: tuple[Path, dict[tuple[str, int], Draft]]) -> Iterator[Besie
         yield started
 
 
-def begun(running: Besieged, draft: Draft, plan: Plan) -> Rollout:
-    with Registry.open(running.state) as registry:
-        candidate = registry.add("one", draft, passed=True, actor="test", summary={})
-        present = registry.deployment("one")
-        assert present is not None
-        return registry.start_rollout(candidate, plan, expecting=present.version, actor="test")
-
-
-def present(running: Besieged, rollout: Rollout) -> Rollout:
-    with Registry.open(running.state) as registry:
-        return next(each for each in registry.rollouts("one", limit=5) if each.id == rollout.id)
-
-
-def ended(running: Besieged, rollout: Rollout) -> Rollout:
-    return until(lambda: None if (now := present(running, rollout)).active else now, ENDS_WITHIN)
-
-
-def deployed(running: Besieged) -> str:
-    with Registry.open(running.state) as registry:
-        found = registry.deployment("one")
-        assert found is not None
-        return found.version.ref
-
-
-def only_by(load: Load, case: str, *, wrong: str | None = None) -> None:
-    """Nobody failed, and nothing but one version answered wrongly."""
-    told = f"{load.told(case)} (seed {SEED})"
-    print(f"\n{told}")
-    assert not load.blamed and set(load.wrong) <= {wrong}, told
-
-
 @pytest.mark.parametrize("does, after", CASES, ids=str)
-def test_a_bad_candidate_is_caught_and_costs_its_share_at_most(does, after, running, drafts):
+def test_a_bad_candidate_is_caught_and_costs_its_share_at_most(does, after, running, drafts, report):
     with loaded(running.port, seed=SEED) as load:
         until(lambda: load.count > 100)
         before = load.sent
@@ -97,7 +65,7 @@ def test_a_bad_candidate_is_caught_and_costs_its_share_at_most(does, after, runn
         asked = load.count
         until(lambda: load.count > asked + 100)
     case = f"a candidate that {does} after {after} requests: {over.why[:120]}"
-    only_by(load, case, wrong=over.candidate.ref if does == "answers wrongly" else None)
+    report.on(load, case, wrong=over.candidate.ref if does == "answers wrongly" else None)
     assert over.state == "rolled_back", over
     assert deployed(running) == rollout.stable.ref
     # Its share is exact in each worker; what is under way when it is looked at is the rest.
@@ -106,10 +74,10 @@ def test_a_bad_candidate_is_caught_and_costs_its_share_at_most(does, after, runn
         assert load.answered[over.candidate.ref] > 0, "it has to have been asked"
 
 
-def test_a_candidate_whose_host_is_killed_again_and_again_is_taken_back(running):
+def test_a_candidate_whose_host_is_killed_again_and_again_is_taken_back(running, report):
     with loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(10), PATIENT)
-        with Registry.open(running.state) as registry:
+        with running.registry() as registry:
             package = registry.package(rollout.candidate)
         until(lambda: present(running, rollout).state == "progressing", ENDS_WITHIN)
         killed = 0
@@ -117,66 +85,104 @@ def test_a_candidate_whose_host_is_killed_again_and_again_is_taken_back(running)
             killed += running.kill_host(package)
             time.sleep(0.2)
         over = ended(running, rollout)
-    only_by(load, f"a candidate whose host is killed {killed} times: {over.why[:120]}")
+    report.on(load, f"a candidate whose host is killed {killed} times: {over.why[:120]}")
     assert over.state == "rolled_back" and killed > 0
     assert "died" in over.why or "errors" in over.why
 
 
-def test_a_candidate_with_a_damaged_file_gets_no_traffic(running):
-    with loaded(running.port, seed=SEED) as load, Registry.open(running.state) as registry:
+def test_a_candidate_with_a_damaged_file_gets_no_traffic(running, report):
+    with loaded(running.port, seed=SEED) as load, running.registry() as registry:
         draft = stable(11)
         candidate = registry.add("one", draft, passed=True, actor="test", summary={})
         running.damage(registry.package(candidate))
         found = registry.deployment("one")
         assert found is not None
         over = ended(running, registry.start_rollout(candidate, CANARY, expecting=found.version, actor="test"))
-    only_by(load, f"a candidate with a damaged file: {over.why[:120]}")
+    report.on(load, f"a candidate with a damaged file: {over.why[:120]}")
     assert over.state == "rolled_back" and not load.by(candidate.ref)
 
 
-def test_a_blue_green_switch_and_the_way_back_lose_nothing_and_take_less_than_a_second(running):
+def test_a_blue_green_switch_and_the_way_back_lose_nothing_and_take_less_than_a_second(running, report):
     with loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(12), Plan(strategy="blue-green", warm=600.0))
         until(lambda: present(running, rollout).state == "watching", ENDS_WITHIN)
         until(lambda: load.answered[rollout.candidate.ref] > 200)
         assert deployed(running) == rollout.candidate.ref
-        with Registry.open(running.state) as registry:
+        with running.registry() as registry:
             at = time.monotonic()
             rollouts.roll_back(registry, present(running, rollout), reason="chaos", timeout=30)
         over = ended(running, rollout)
         asked = load.count
         until(lambda: load.count > asked + 200)
     took = load.last[rollout.candidate.ref] - at
-    only_by(load, f"a blue-green switch and its way back, which took {took:.2f} s")
+    report.on(load, f"a blue-green switch and its way back, which took {took:.2f} s")
     assert over.state == "rolled_back" and deployed(running) == rollout.stable.ref
     assert took < max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), "a second, of a machine with nothing else to do"
 
 
-def test_a_good_canary_goes_through_a_storm(tmp_path):
+def test_what_takes_all_of_the_traffic_at_once_costs_nobody_an_answer(running, report):
+    """The stable version answers until the other one is ready in every worker."""
+    with loaded(running.port, seed=SEED) as load:
+        over = ended(running, begun(running, stable(13), Plan(strategy="recreate")))
+        until(lambda: load.answered[over.candidate.ref] > 200)
+        last = load.last[over.stable.ref]
+        asked = load.count
+        until(lambda: load.count > asked + 200)
+    report.on(load, f"a version that takes all of the traffic at once: {over.why[:80]}")
+    assert over.state == "completed" and deployed(running) == over.candidate.ref
+    assert load.last[over.stable.ref] == last, "the version before has no request more"
+
+
+def test_what_cannot_be_loaded_once_it_takes_the_traffic_brings_the_old_one_back(running, report):
+    """It was valid in its own process; then its file was damaged, before the workers load it themselves."""
+    with loaded(running.port, seed=SEED) as load:
+        rollout = begun(running, stable(14), Plan(strategy="recreate"))
+        rollouts.pause(running.folder, "one")
+        with running.registry() as registry:
+            until(lambda: registry.evidence(rollout.id).probes, ENDS_WITHIN)
+            running.damage(registry.package(rollout.candidate))
+        rollouts.resume(running.folder, "one")
+        over = ended(running, rollout)
+        assert (over.state, deployed(running)) == ("rolled_back", rollout.stable.ref), over
+        asked = load.by(over.stable.ref)
+        until(lambda: load.by(over.stable.ref) > asked + 200)
+        running.ready()
+        with running.registry() as registry:
+            states = [event.evidence["state"] for event in registry.latest_events("one") if "state" in event.evidence]
+    report.on(load, f"a version that cannot be loaded once it has the traffic: {over.why[:80]}")
+    assert states[:3] == ["rolled_back", "rolling_back", "promoting"], "it had come as far as that"
+    assert not load.by(over.candidate.ref)
+
+
+def test_a_good_canary_goes_through_a_storm(tmp_path, report):
     """Its own host is left alone: who kills that says something against it."""
     chance = random.Random(SEED)
     plan = Plan(strategy="canary", steps=(500, 2500, 5000, WHOLE), hold=4.0, checks=Checks(least=50, slack=0.5))
-    with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
+    with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(1), plan)
+        kinds = ["worker", "controller", "controller", "database", *["disk"] * running.small]
         faults = 0
         while present(running, rollout).active:
-            match chance.choice(["worker", "controller", "controller", "database"]):
+            match chance.choice(kinds):
                 case "worker":
                     running.kill_worker(load, chance.randrange(99))
                 case "controller":
                     running.kill(CONTROLLER)
                 case "database":
                     with running.locked_database():
-                        time.sleep(chance.uniform(0.5, 20.0))
+                        time.sleep(chance.uniform(0.5, GONE))
+                case "disk":
+                    with running.full_disk():
+                        time.sleep(chance.uniform(0.5, 5.0))
             faults += 1
             time.sleep(chance.uniform(0.5, 3.0))
         over = ended(running, rollout)
         until(lambda: load.answered[over.candidate.ref] > 100)
-    only_by(load, f"a good canary through {faults} faults: {over.why[:120]}")
+    report.on(load, f"a good canary through {faults} faults: {over.why[:120]}")
     assert over.state == "completed", over
 
 
-def test_a_supervisor_that_is_killed_in_a_rollout_costs_nobody_an_answer(tmp_path):
+def test_a_supervisor_that_is_killed_in_a_rollout_costs_nobody_an_answer(tmp_path, report):
     """Whatever becomes of the rollout: the traffic is where it says."""
     plan = Plan(strategy="canary", steps=(2500, WHOLE), hold=10.0, checks=Checks(least=50, slack=0.5))
     with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
@@ -191,4 +197,4 @@ def test_a_supervisor_that_is_killed_in_a_rollout_costs_nobody_an_answer(tmp_pat
         assert deployed(running) == answers_with
         asked = load.by(answers_with)
         until(lambda: load.by(answers_with) > asked + 100)
-    only_by(load, f"a supervisor killed, another told to end, in a rollout that was {over.state}: {over.why[:120]}")
+    report.on(load, f"a supervisor killed, another told to end, in a rollout that was {over.state}: {over.why[:120]}")

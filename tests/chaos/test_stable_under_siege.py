@@ -6,7 +6,6 @@ was not connected to a killed worker has one.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
@@ -16,13 +15,10 @@ from besieged import CONTROLLER, HOST, WORKER, Besieged, besieged
 from live import until
 from load import Load, loaded
 from serving_models import ONE, linear, package_of
+from siege_report import GONE, SECONDS, SEED, Report
 
 from mainstay.models.package import Draft
-from mainstay.registry.store import Registry
 
-SECONDS = float(os.environ.get("MAINSTAY_TEST_CHAOS", "0"))
-"""That the storm lasts; 0: each of a few faults once."""
-SEED = int(os.environ.get("MAINSTAY_TEST_SEED", random.SystemRandom().randrange(10**6)))
 FEW = ("worker", "supervisor")
 AT_REST = 0.4
 """Seconds between two faults at most."""
@@ -45,7 +41,7 @@ def befall(fault: str, running: Besieged, load: Load, chance: random.Random) -> 
             running.storm(chance.choice([WORKER, CONTROLLER, HOST, None]), chance.randrange(1, 8))
         case "database":
             with running.locked_database():
-                time.sleep(chance.uniform(0.5, 20.0))
+                time.sleep(chance.uniform(0.5, GONE))
         case "disk":
             with running.full_disk():
                 running.kill_worker(load, 0)
@@ -54,7 +50,7 @@ def befall(fault: str, running: Besieged, load: Load, chance: random.Random) -> 
 
 def deployed(running: Besieged, draft: Draft) -> str:
     """Another version, once all workers have it: that all has healed."""
-    with Registry.open(running.state) as registry:
+    with running.registry() as registry:
         version = registry.add("one", draft, passed=True, actor="test", summary={})
         present = registry.deployment("one")
         registry.deploy(version, expecting=present and present.version, actor="test")
@@ -62,13 +58,7 @@ def deployed(running: Besieged, draft: Draft) -> str:
     return version.ref
 
 
-def nothing_else_failed(load: Load, case: str) -> None:
-    told = f"{load.told(case)} (seed {SEED})"
-    print(f"\n{told}")
-    assert not load.wrong and not load.blamed, told
-
-
-def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_path: Path) -> None:
+def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_path: Path, report: Report) -> None:
     chance = random.Random(SEED)
     with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
         faults = ["worker", "supervisor", "controller", "terms", "database"]
@@ -86,14 +76,15 @@ def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_pat
         running.ready()
         newest = deployed(running, stable(1))
         until(lambda: load.answered[newest] > 100)
-    nothing_else_failed(load, f"a storm of {rounds} faults")
+    again = f", after which the supervisor started {running.ended_itself} times in vain" if running.ended_itself else ""
+    report.on(load, f"a storm of {rounds} faults{again}")
 
 
 @pytest.mark.skipif(not SECONDS, reason="make chaos runs it")
-def test_a_damaged_file_of_the_stable_version_costs_nobody_an_answer(tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_stable_version_costs_nobody_an_answer(tmp_path: Path, report: Report) -> None:
     with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
         until(lambda: load.count > 100)
-        with Registry.open(running.state) as registry:
+        with running.registry() as registry:
             mend = running.damage(registry.package(registry.version("one:1")))
         running.kill_worker(load, 0)
         time.sleep(3.0)
@@ -103,4 +94,4 @@ def test_a_damaged_file_of_the_stable_version_costs_nobody_an_answer(tmp_path: P
         running.ready()
         newest = deployed(running, stable(1))
         until(lambda: load.answered[newest] > 100)
-    nothing_else_failed(load, "a damaged file")
+    report.on(load, "a damaged file")

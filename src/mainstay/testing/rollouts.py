@@ -70,6 +70,8 @@ class RolloutsContract:
     """Takes the fixtures of `RegistryContract`."""
 
     def test_a_verdict_is_told_by_an_event_of_its_own_before_the_move_that_it_brings(self, registry: Registry) -> None:
+        url = "https://example.com/hook"
+        registry.outbox.subscribe("credit", [Subscription(url=url, kinds=("rollout_verdict",))])
         rollout = moved(registry, started(registry), FIRST)
         asks = changed(FIRST, state="paused", answer="better", verdict={"concluded": {"answer": "better"}})
         assert moved(registry, rollout, asks, "better: errors").verdict == {"concluded": {"answer": "better"}}
@@ -79,6 +81,8 @@ class RolloutsContract:
             assert (event.reason, event.evidence["verdict"], event.evidence["n"]) == ("better: errors", "better", 1)
             assert event.evidence["seen"]["steps"] == []
         assert "verdict" not in registry.events(limit=1000)[-3].evidence
+        [due] = registry.outbox.due("credit", url, limit=10)
+        assert due.event == verdict
 
     def test_a_rollout_is_found_as_it_was_started(self, registry: Registry, clock: Clock) -> None:
         one, two = deployed(registry)

@@ -1,0 +1,41 @@
+"""How long a siege lasts, what repeats it, and what callers met in it."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+
+from load import Load
+
+SECONDS = float(os.environ.get("MAINSTAY_TEST_CHAOS", "0"))
+"""That the storm lasts; 0: each of a few faults once."""
+GONE = min(20.0, SECONDS)
+"""Seconds that a database is gone."""
+SEED = int(os.environ.get("MAINSTAY_TEST_SEED", random.SystemRandom().randrange(10**6)))
+
+
+@dataclass
+class Report:
+    """A line for each part of the siege."""
+
+    lines: list[tuple[str, int, int, int, int]] = field(default_factory=list)
+    """What was done; requests sent, failed, failed on connections of killed workers, answered wrongly."""
+
+    def on(self, load: Load, case: str, *, wrong: str | None = None) -> None:
+        """Nobody failed but who was connected to a killed worker; no version but `wrong` answered wrongly."""
+        blamed = len(load.blamed)
+        self.lines.append((case, load.sent, blamed, len(load.failed) - blamed, load.wrong.total()))
+        told = f"{load.told(case)} (seed {SEED})"
+        print(f"\n{told}")
+        assert not load.blamed and set(load.wrong) <= {wrong}, told
+
+    def table(self) -> list[str]:
+        rows = [("what", "sent", "failed", "killed worker's own", "wrong")]
+        rows += [(case[:100], *(f"{count:,}" for count in counts)) for case, *counts in self.lines]
+        rows.append(("all", *(f"{sum(line[at] for line in self.lines):,}" for at in range(1, 5))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return [
+            "  ".join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))])
+            for cells in rows
+        ]
