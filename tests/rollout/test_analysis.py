@@ -162,6 +162,24 @@ def test_wealth_is_carried_from_step_to_step_but_not_where_the_same_callers_come
     assert alone < kept / 10
 
 
+def test_a_caller_who_asks_four_servers_is_no_more_evidence_than_if_he_asked_one():
+    sticky = Plan(
+        strategy="canary", steps=(2500, 10_000), sticky=Sticky(header="x-customer"), checks=Checks(changed=0.01)
+    )
+    one = seen(arm(300), arm(100, 4))
+    one = msgspec.structs.replace(one, steps=(msgspec.structs.replace(one.steps[0], compared=100, changed=3),))
+    idle = Evidence(rollout="r", deaths=1)  # a server that nobody asks, and labels that came
+    four = added([one, one, one, one, idle], "r")
+    for name in ("errors", "computing time", "changed"):
+        of_one, of_four = (measure(analyse(sticky, 0, each), name).e_value for each in (added([one], "r"), four))
+        assert of_four == pytest.approx(of_one)
+    shown = measure(analyse(sticky, 0, four), "errors").numbers
+    assert (shown["candidate"], shown["candidate_of"]) == (16, 400)
+    loose = msgspec.structs.replace(sticky, sticky=None)  # there, each request was drawn for itself
+    assert analyse(loose, 0, four).result == "failed"
+    assert analyse(sticky, 0, four).result != "failed"
+
+
 def test_a_shadow_that_fails_where_stable_does_is_no_worse():
     plan = Plan(strategy="shadow")
     assert analyse(plan, 0, seen(arm(1000, 200), arm(1000, 200))).result == "successful"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 SECONDS = tuple(round(0.0001 * 1.6**power, 7) for power in range(28))
 """Upper bounds (seconds) of the histogram of computing times, 0.1 ms to 32 s; one more bin is for what is beyond."""
@@ -81,12 +81,15 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bytes of it now, or of the largest."""
     probes: tuple[Probe, ...] = ()
     """One a server."""
+    servers: int = 1
+    """That counted requests, each start of one for itself: as often a caller may be in the counts of a sticky step."""
 
 
 def added(parts: Iterable[Evidence], rollout: str) -> Evidence:
     """The evidence of several servers as one."""
-    total = Evidence(rollout=rollout)
+    total = Evidence(rollout=rollout, servers=0)
     for part in parts:
+        counted = any(seen.stable.requests or seen.candidate.requests for seen in part.steps)
         steps = {seen.step: seen for seen in total.steps}
         for seen in part.steps:
             steps[seen.step] = _both(steps[seen.step], seen) if seen.step in steps else seen
@@ -96,8 +99,9 @@ def added(parts: Iterable[Evidence], rollout: str) -> Evidence:
             deaths=total.deaths + part.deaths,
             memory=max(total.memory, part.memory),
             probes=(*total.probes, *part.probes),
+            servers=total.servers + part.servers * counted,
         )
-    return total
+    return structs.replace(total, servers=max(total.servers, 1))
 
 
 def _both(one: Seen, other: Seen) -> Seen:

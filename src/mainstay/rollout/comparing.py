@@ -49,10 +49,18 @@ class Compared:
     keys of a step come back in the next, so that what they did once must not be won twice; each step stands for
     itself, with its part."""
 
+    servers: int
+    """Of a sticky rollout, by how many a caller may be counted; else 1. He has the same version everywhere, so that
+    what he meets on each is one piece of evidence. What each server's counts win is won in a fair game; the geometric
+    mean is no more than that, however they hang together (Hölder's inequality, for each bet), and it is what all
+    counts win once they are divided by the number of servers."""
+
     def counted(self, of: Callable[[Arm], Sequence[int]]) -> Floats:
-        """What `of` tells of both arms of each step, with the shape (values, steps, 2): stable, candidate."""
+        """What `of` tells of both arms of each step, as it counts for evidence, with the shape (values, steps, 2):
+        stable, candidate."""
         arms = [[list(of(seen.stable)), list(of(seen.candidate))] for seen in self.seen]
-        return np.array(arms, dtype=float).transpose(2, 0, 1)
+        counts: Floats = np.array(arms, dtype=float).transpose(2, 0, 1) / self.servers
+        return counts
 
     def together(self, log_evidence: Callable[[slice], Floats]) -> Floats:
         """The evidence of all steps, of a function of some of them."""
@@ -74,7 +82,13 @@ def compared(plan: Plan, evidence: Evidence) -> Compared:
     seen = tuple(seen for seen in evidence.steps if comparison(plan, seen.step) != "alone")
     apart = sum(comparison(plan, step) != "alone" for step in range(len(plan.steps))) if plan.sticky else 0
     chances = np.array([chance(plan, one.step) for one in seen], dtype=float)
-    return Compared(plan, seen, chances, 0 if plan.strategy == "shadow" or apart == 1 else apart)
+    apart = 0 if plan.strategy == "shadow" or apart == 1 else apart
+    return Compared(plan, seen, chances, apart, counting(plan, evidence))
+
+
+def counting(plan: Plan, evidence: Evidence) -> int:
+    """By how many servers what is one piece of evidence may have been counted."""
+    return evidence.servers if plan.sticky else 1
 
 
 def alone(plan: Plan, evidence: Evidence) -> tuple[Seen, ...]:

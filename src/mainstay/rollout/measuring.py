@@ -20,7 +20,7 @@ from mainstay.rollout.betting import (
     log_mean,
     most,
 )
-from mainstay.rollout.comparing import Compared, alone, compared, comparison, slower_than
+from mainstay.rollout.comparing import Compared, alone, compared, comparison, counting, slower_than
 from mainstay.rollout.results import Measured, Result
 
 WEIGHTS = {
@@ -79,7 +79,7 @@ def measured(plan: Plan, step: int, evidence: Evidence) -> list[Measured]:
     """All measures of which there is something to say. What they show is of the step, or of the last one that compares;
     their evidence is of all steps."""
     limit = limits(plan)
-    both, single = compared(plan, evidence), alone(plan, evidence)
+    both, single, servers = compared(plan, evidence), alone(plan, evidence), counting(plan, evidence)
     found: list[Measured] = []
     if both.seen:
         shown = next((seen for seen in both.seen if seen.step == step), both.seen[-1])
@@ -89,11 +89,11 @@ def measured(plan: Plan, step: int, evidence: Evidence) -> list[Measured]:
         found += [_more_often(one, both, shown, before, limit=limit[one.name]) for one in happenings]
         found.append(_time(both, shown, before, limit["computing time"]))
         if plan.checks.changed is not None:
-            found.append(_changed(plan, both.seen, limit["changed"]))
+            found.append(_changed(plan, both.seen, limit["changed"], servers))
         if plan.checks.shift is not None:
             found.append(_scores(both, shown, before, plan.checks.shift, limit=limit["scores"]))
     if single:
-        found.append(_error_limit(plan, single, limit["error limit"]))
+        found.append(_error_limit(plan, single, limit["error limit"], servers))
     return found
 
 
@@ -198,10 +198,10 @@ def quantile_bound(seconds: Sequence[int], part: float) -> int:
     return min(int(np.searchsorted(counts, part * counts[-1])), len(SECONDS) - 1)
 
 
-def _changed(plan: Plan, seen: Sequence[Seen], limit: float) -> Measured:
+def _changed(plan: Plan, seen: Sequence[Seen], limit: float, servers: int) -> Measured:
     rows, changed = sum(one.compared for one in seen), sum(one.changed for one in seen)
     allowed, doubt = plan.checks.changed or 0.0, plan.checks.false_alarms
-    value, possible = _rate(changed, rows, allowed, doubt)
+    value, possible = _rate(changed / servers, rows / servers, allowed, doubt)
     words = (
         f"the candidate answers {wording.of(changed, rows, 'rows')} otherwise than stable, where"
         f" {wording.percent(allowed)} may be; {wording.against(value, limit)}; {wording.percent(possible)} at most,"
@@ -259,10 +259,10 @@ def _distance(stable: Sequence[int], candidate: Sequence[int]) -> float:
     return float(np.abs(one - other).max())
 
 
-def _error_limit(plan: Plan, seen: Sequence[Seen], limit: float) -> Measured:
+def _error_limit(plan: Plan, seen: Sequence[Seen], limit: float, servers: int) -> Measured:
     requests, errors = sum(one.candidate.requests for one in seen), sum(one.candidate.errors for one in seen)
     allowed, doubt = plan.checks.error_limit, plan.checks.false_alarms
-    value, possible = _rate(errors, requests, allowed, doubt)
+    value, possible = _rate(errors / servers, requests / servers, allowed, doubt)
     return Measured(
         name="error limit",
         result=judged(value, limit),
@@ -274,7 +274,7 @@ def _error_limit(plan: Plan, seen: Sequence[Seen], limit: float) -> Measured:
     )
 
 
-def _rate(hits: int, of: int, allowed: float, doubt: float) -> tuple[float, float]:
+def _rate(hits: float, of: float, allowed: float, doubt: float) -> tuple[float, float]:
     """The evidence against "the rate is what is allowed at most", and how high it can be. The bet is the same: that a
     request is hit is a coin that lands so with the allowed probability at most."""
     value = e_value(float(log_evidence([hits], [of], [min(allowed, 1.0)])))
