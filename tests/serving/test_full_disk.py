@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,16 +11,18 @@ import pytest
 from subjects import loan
 from test_access import bearer, grant, new_id, new_text
 
+from mainstay.registry.key_text import hashed, id_of
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.store import Registry
 from mainstay.serving import evidence_slots, metrics, rates, routing, trying
-from mainstay.serving.access import Grants, write_grants
+from mainstay.serving.access import FILE, Grants, write_grants
 from mainstay.serving.agent import Agent, Backing
 from mainstay.serving.follower import Follower
 from mainstay.serving.guard import Guard
 from mainstay.serving.launch import Allowed
 from mainstay.serving.protocols.codec import PREDICT, Problem
 from mainstay.serving.routing import Candidate, Placed, Route, Table, write_table
+from mainstay.serving.telling_keys import KeysTold
 from mainstay.serving.trying import Trials
 
 
@@ -125,3 +128,66 @@ def test_a_key_whose_rate_cannot_be_counted_is_told_to_come_again(tmp_path):
     (tmp_path / rates.FILE).rmdir()
     guard.look()
     assert guard.require(bearer(text), PREDICT, "loan") is not None
+
+
+def test_a_key_that_shuts_somebody_out_does_so_at_once_on_a_full_disk(small_disk, tmp_path):
+    run = small_disk / "run"
+    run.mkdir()
+    guard = Guard(run, log=Said())
+
+    def said(headers) -> int:
+        guard.look()
+        try:
+            guard.require(headers, PREDICT, "loan")
+        except Problem as problem:
+            return problem.status
+        return 200
+
+    def fill() -> None:
+        with (small_disk / "filler").open("ab", buffering=0) as filler, suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+
+    with Registry.open(tmp_path / "state") as registry:
+
+        def key(name: str):
+            text = new_text(new_id())
+            registry.keys.create(id_of(text) or "", name, sha256=hashed(text), actor="test")
+            return bearer(text)
+
+        keys = KeysTold(registry.keys, run)
+        keys.tell()
+        assert said({}) == 200
+        fill()
+        mine = key("first")
+        keys.tell()  # there is room for it, which was held
+        assert (said({}), said(mine)) == (401, 200)
+        fill()
+        theirs = key("second")
+        with pytest.raises(OSError, match="No space"):
+            keys.tell()
+        assert (said({}), said(mine), said(theirs)) == (401, 200, 401)  # nobody is shut out: it can wait
+        registry.keys.revoke("first", actor="test", reason="lost")
+        with pytest.raises(OSError, match="No space"):
+            keys.tell()
+        assert (said({}), said(mine), said(theirs)) == (503, 503, 503)
+        assert guard.knows
+        (small_disk / "filler").unlink()
+        keys.tell()
+        assert (said({}), said(mine), said(theirs)) == (401, 401, 200)
+
+
+def test_keys_that_cannot_be_written_keep_nothing_else_waiting(tmp_path):
+    said, run = Said(), tmp_path / "run"
+    run.mkdir()
+    (run / FILE).mkdir()
+    with Registry.open(tmp_path / "state") as registry:
+        version = registry.add("loan", loan(), passed=True, actor="test", summary={})
+        registry.deploy(version, expecting=None, actor="test")
+        nothing = Allowed(environments=tmp_path)
+        backing = Backing(registry=registry, allowed=lambda: nothing)
+        agent = Agent(backing, run, tmp_path / "cache", url="", human=False, timeout=9, log=said)
+        agent.step()
+        assert routing.read_table(run).routes.keys() == {"loan"}
+        agent.close()
+    assert [kind for kind, _ in said] == ["routed", "registry_away"]

@@ -17,7 +17,7 @@ import msgspec
 from mainstay.registry.key_models import EVERY, covers
 from mainstay.registry.key_text import PREFIX, hashed, id_of
 from mainstay.registry.records import ApiKey, KeyVerb
-from mainstay.serving.protocols.codec import SERVER, Headers, Need, Problem
+from mainstay.serving.protocols.codec import AGAIN, SERVER, Headers, Need, Problem
 from mainstay.serving.routing import replace
 
 FILE = "keys.json"
@@ -81,6 +81,11 @@ def grants_of(keys: Iterable[ApiKey], slots: Mapping[str, int]) -> Grants:
         closed=bool(known),
         grants={key.id: _grant(key, slots.get(key.id, 0)) for key in known if key.revoked_at is None},
     )
+
+
+def denies(new: Grants, old: Grants) -> bool:
+    """Whether something may be open to somebody no more: a key is the first, or one was changed or revoked."""
+    return (new.closed and not old.closed) or any(new.grants.get(each.id) != each for each in old.grants.values())
 
 
 def _grant(key: ApiKey, slot: int) -> Grant:
@@ -173,6 +178,12 @@ def no_key(need: Need, grants: Grants) -> Problem:
 def wrong_key() -> Problem:
     """The refusal of one whose key is none, or is revoked: which, he is not told."""
     return Problem(401, "The API key is not known here.", headers=_invalid())
+
+
+def withheld() -> Problem:
+    """The refusal of everybody while the keys cannot be written."""
+    said = "What keys there are could not be written here, so that nobody is let in: the server's disk may be full."
+    return Problem(503, said, headers=[AGAIN])
 
 
 def expired(grant: Grant) -> Problem:

@@ -26,7 +26,6 @@ from mainstay.registry.keys import Keys
 from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Alias, Deployment, Member, Rollout, Version
 from mainstay.serving import control
-from mainstay.serving.access import grants_of, write_grants
 from mainstay.serving.admission import Admission, Signers
 from mainstay.serving.candidates import Candidates
 from mainstay.serving.control import Control
@@ -37,8 +36,8 @@ from mainstay.serving.logs import Log, place_of
 from mainstay.serving.management import Manage
 from mainstay.serving.placing import Placer
 from mainstay.serving.predictions.labelling import Labelling
-from mainstay.serving.rates import SLOTS
 from mainstay.serving.routing import Acknowledgement, Table, acknowledgements, write_table
+from mainstay.serving.telling_keys import KeysTold
 
 STEP = 0.1
 """Seconds between two steps."""
@@ -116,9 +115,7 @@ class Agent:
         self._manage = backing.manage
         self._control: Control | None = None
         self._hosted: set[str] = set()
-        self._keys_edition = -1
-        self._slots: dict[str, int] = {}
-        """Where the rates of keys are kept, by the key's id."""
+        self._keys = KeysTold(registry.keys, run)
         self._said: tuple[int, dict[str, str]] | None = None
         self._beat_at = 0.0
         self._trouble = ""
@@ -171,38 +168,34 @@ class Agent:
 
         A registry that cannot be reached stops nothing: the workers go on with the table they have.
         """
-        trouble = ""
+        # The keys first, as no worker answers without them; where they cannot be written, nothing else waits for that.
+        trouble = self._trouble_of(self._keys.tell), self._trouble_of(self._keep_up)
+        told = next(filter(None, trouble), "")
+        if told and told != self._trouble:
+            self.log("registry_away", f"The registry cannot be followed; serving goes on: {told}", level="error")
+        self._trouble = told
+
+    def _keep_up(self) -> None:
+        self.hosts.look_after()
+        self._follow()
+        self._report()
+        self.candidates.step(self.table, self.ends)
+
+    def _trouble_of(self, part: Callable[[], None]) -> str:
+        """What keeps a part of a step from being done now; empty: nothing."""
         try:
-            self._tell_keys()
-            self.hosts.look_after()
-            self._follow()
-            self._report()
-            self.candidates.step(self.table, self.ends)
+            part()
         except MachineError as error:
-            trouble = str(error)
+            return str(error)
         except OSError as error:  # such as a disk that is full; it may have room again at the next step
-            trouble = f"{error.strerror} ({place_of(error)})."
+            return f"{error.strerror} ({place_of(error)})."
         except Exception as error:  # noqa: BLE001 - a fault of the agent's must not end what answers
-            trouble = f"The agent failed with {place_of(error)}."
-        if trouble and trouble != self._trouble:
-            self.log("registry_away", f"The registry cannot be followed; serving goes on: {trouble}", level="error")
-        self._trouble = trouble
+            return f"The agent failed with {place_of(error)}."
+        return ""
 
     def _go_on(self) -> None:
         while not self._over.wait(STEP):
             self.step()
-
-    def _tell_keys(self) -> None:
-        """Writes what workers are to know of keys, before they have a table: none answers a request without it."""
-        edition = self.registry.keys.edition()
-        if edition == self._keys_edition:
-            return
-        keys = self.registry.keys.all()
-        for key in keys:
-            if key.rate is not None:
-                self._slots.setdefault(key.id, len(self._slots) % SLOTS)
-        write_grants(self.run, grants_of(keys, self._slots))
-        self._keys_edition = edition
 
     def _follow(self) -> None:
         """Writes a new table where the registry or the hosts have changed."""

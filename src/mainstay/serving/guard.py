@@ -24,6 +24,7 @@ from mainstay.serving.access import (
     no_key,
     not_allowed,
     read_grants,
+    withheld,
     wrong_key,
 )
 from mainstay.serving.logs import Log, place_of
@@ -34,6 +35,9 @@ LOOK_EVERY = 0.05
 """Seconds between two looks at the keys."""
 REMEMBERED = 1024
 """Headers of callers who were found right, and models of a key, that are not worked out again."""
+
+_WITHHELD = (-1, -1)
+"""In place of the mark of the agent's file, when that was taken away."""
 
 
 class _Found:
@@ -103,6 +107,9 @@ class Guard:
         try:
             state = os.stat(self._run / FILE)  # noqa: PTH116 - no Path: asked for all the time
         except FileNotFoundError:
+            if self._mark not in (None, _WITHHELD):  # somebody is to be shut out, and there was no room to say who
+                self._learn(NOBODY)
+                self._mark = _WITHHELD
             return
         now = state.st_ino, state.st_mtime_ns
         if now != self._mark:
@@ -134,6 +141,8 @@ class Guard:
         Raises:
             Problem: he shows none, or a wrong one.
         """
+        if self._mark == _WITHHELD:
+            raise withheld()
         text = key_in(authorization, x_api_key)
         if text is None:
             raise no_key(need, self._grants)
