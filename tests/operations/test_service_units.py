@@ -16,7 +16,7 @@ from mainstay.cli.app import run
 from mainstay.operations import installing_service
 from mainstay.operations.installing_service import NoSuchUser, NotAllowed, UnitExists, install_service
 from mainstay.operations.units import BadUnit
-from mainstay.serving.supervisor import DRAIN_WITHIN
+from mainstay.serving.draining import end_within
 
 WORST = 2.5
 """What `systemd-analyze security` may say: 0 is shut in wholly, 10 not at all."""
@@ -70,7 +70,14 @@ def test_the_units_say_what_the_project_says(folder: Path) -> None:
         assert f"\n{line}\n" in service, line
     stop = re.search(r"TimeoutStopSec=(\d+)\n", service)
     assert stop is not None
-    assert float(stop[1]) > DRAIN_WITHIN
+    assert float(stop[1]) > end_within(30.0)
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(1.0, 60), (30.0, 70), (200.0, 240), (3600.0, 335)])
+def test_systemd_waits_for_as_long_as_a_request_may_take(folder: Path, timeout: float, seconds: int) -> None:
+    changed(folder, serve={"timeout": timeout})
+    units = install_service(folder, printed=True).units
+    assert f"\nTimeoutStopSec={seconds}\n" in units["mainstay-loans.service"]
 
 
 def test_blobs_elsewhere_can_be_written_too(folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mainstay.operations.home import state_of
 from mainstay.operations.units import Described, service_unit, socket_unit
 from mainstay.project import FILE, Serve, load
 from mainstay.registry.places import is_url
-from mainstay.serving.supervisor import DRAIN_WITHIN
+from mainstay.serving.draining import end_within
 
 FOLDER = Path("/etc/systemd/system")
 BEYOND_DRAIN = 30.0
@@ -81,7 +81,7 @@ def install_service(
         port=serve.port,
         grpc_port=serve.grpc_port,
         writable=() if blobs is None or blobs.is_relative_to(folder) else (blobs,),
-        stop_within=DRAIN_WITHIN + BEYOND_DRAIN,
+        stop_within=end_within(serve.timeout) + BEYOND_DRAIN,
     )
     units = {f"{name}.service": service_unit(said), f"{name}.socket": socket_unit(said)}
     _check_reach(python, who)

@@ -19,6 +19,7 @@ from typing import Any
 from granian.net import SocketHolder  # type: ignore[attr-defined] # granian re-exports it without saying so
 from granian.server.embed import Server
 
+from mainstay.serving.draining import LAST_CALL
 from mainstay.serving.listening import BACKLOG
 
 CONNECTIONS = 16_384
@@ -27,8 +28,6 @@ OTHER_FILES = 256
 """Files that a worker needs beside its connections."""
 QUIET = 1.0
 """Seconds without an answer after which those who are still connected are taken for idle."""
-LAST_CALL = 5.0
-"""Seconds after which they are in any case."""
 LOOK = 0.02
 """Seconds between two looks at them."""
 
@@ -84,7 +83,7 @@ async def quiet(port: int, answered: Callable[[], int]) -> None:
         now, count = loop.time(), answered()
         if count != before:
             before, since = count, now
-        if now - since > QUIET or now - begun > LAST_CALL:
+        if now - since > QUIET or now - begun > LAST_CALL:  # then they are taken for idle in any case
             return
         await asyncio.sleep(LOOK)
 

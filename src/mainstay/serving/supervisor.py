@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from mainstay.serving.draining import end_within
 from mainstay.serving.forking import called
 from mainstay.serving.handover import Orphans
 from mainstay.serving.kept import Kept, end, tell_to_end
@@ -34,8 +35,6 @@ STEP = 0.1
 """Seconds between two looks at the workers."""
 FIRST_STEP = 0.02
 """The same, until the first worker is ready."""
-DRAIN_WITHIN = 30.0
-"""Seconds that workers have to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def serve(
         workers: list[_Worker] = []
         beside: dict[str, Kept] = {}
         # At the end of all, should it come before there is an agent to end them with.
-        held.callback(_end_at_once, workers)
+        held.callback(_end_at_once, workers, within=end_within(settings.timeout))
         # They are coming up while the agent takes its first steps, and wait for its table.
         for index in range(settings.workers):
             workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
@@ -153,15 +152,15 @@ def serve(
             tell_to_end(workers)
             for socket in sockets:
                 socket.close()
-            end([*workers, *beside.values()], within=DRAIN_WITHIN)
+            end([*workers, *beside.values()], within=end_within(settings.timeout))
             agent.close()
             log("ended", "Ended.")
 
 
-def _end_at_once(workers: Sequence[_Worker]) -> None:
+def _end_at_once(workers: Sequence[_Worker], *, within: float) -> None:
     """Ends workers that were never given a table."""
     tell_to_end(workers)
-    end(workers, within=DRAIN_WITHIN)
+    end(workers, within=within)
 
 
 def _take_no_more(sockets: Sequence[Listening], workers: Sequence[_Worker], orphans: Orphans, *, told: bool) -> None:

@@ -27,6 +27,7 @@ from mainstay.serving import metrics
 from mainstay.serving.app import App, follow
 from mainstay.serving.batching import Bounds
 from mainstay.serving.door import Door
+from mainstay.serving.draining import drain_within
 from mainstay.serving.entering import left_to_others, lives
 from mainstay.serving.follower import LOOK_EVERY, Follower
 from mainstay.serving.forking import called
@@ -50,8 +51,6 @@ REBALANCED_AFTER = 1000
 when it comes again. Else callers who all came at once could stay with one worker for ever."""
 FIRST_LOOK = 0.005
 """Seconds between two looks for the first table."""
-DRAIN_WITHIN = 25.0
-"""Seconds that requests in flight have to end once the worker is told to."""
 
 
 async def work(given: argparse.Namespace) -> None:
@@ -116,9 +115,9 @@ async def work(given: argparse.Namespace) -> None:
         grpc.start(app, others[0])
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     app.part()
-    draining = None if grpc is None else asyncio.create_task(grpc.drain(DRAIN_WITHIN))
+    draining = None if grpc is None else asyncio.create_task(grpc.drain(drain_within(given.timeout)))
     if not answering.done():
-        await front.drain(lambda: app.answers, others, within=DRAIN_WITHIN)
+        await front.drain(lambda: app.answers, others, within=drain_within(given.timeout))
     if draining is not None:
         await draining
     for task in (*beside, stopping):
