@@ -78,7 +78,12 @@ def together(model: Model, *, joins: bool = True, rows: int = 8, queue: int = 10
 
 def ask(batcher: Batcher, *values: float, timeout: float | None = None) -> asyncio.Task[Answers]:
     loop = asyncio.get_running_loop()
-    return loop.create_task(batcher.answer(table(*values), None if timeout is None else loop.time() + timeout))
+
+    async def asking() -> Answers:
+        return await batcher.answer(table(*values), None if timeout is None else began + timeout)
+
+    began = loop.time()
+    return loop.create_task(asking())
 
 
 def test_a_free_model_is_asked_at_once_and_a_busy_one_for_all_who_wait():

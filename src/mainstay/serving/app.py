@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
+from mainstay.models.answers import Answers
 from mainstay.serving import metrics
 from mainstay.serving.bounded import BodyReader, NoBody
 from mainstay.serving.compressed import Inflater, coding_of
@@ -101,7 +102,7 @@ class App:
         """How many requests have been answered."""
         self._close_every = self._close_at = sys.maxsize
         self._targets: dict[str, Target] = {}
-        self._trials, self._late = Trials(follower, log), set[asyncio.Task[None]]()
+        self._trials, self._late = Trials(follower, log), set[asyncio.Future[Answers]]()
 
     def close_one_in(self, answers: int) -> None:
         """Closes a connection with every so many-th answer."""

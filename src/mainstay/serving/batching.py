@@ -17,7 +17,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from mainstay.errors import MachineError
 from mainstay.models.answers import Answers
@@ -100,7 +101,7 @@ class Bounds:
 class _Caller:
     """A request that waits, or is being answered."""
 
-    __slots__ = ("began", "cells", "deadline", "form", "future", "since", "weight")
+    __slots__ = ("_form", "_weight", "began", "cells", "deadline", "future", "since", "timer")
 
     def __init__(
         self,
@@ -111,8 +112,22 @@ class _Caller:
         began: Callable[[], None] | None,
     ) -> None:
         self.cells, self.future, self.since, self.deadline, self.began = cells, future, since, deadline, began
-        self.form: Hashable = form(cells)
-        self.weight = weight(cells)
+        self.timer: asyncio.TimerHandle | None = None
+        self._form: Hashable | None = None
+        self._weight = -1
+
+    @property
+    def form(self) -> Hashable:
+        """Worked out where there is company: most callers have none."""
+        if self._form is None:
+            self._form = form(self.cells)
+        return self._form
+
+    @property
+    def weight(self) -> int:
+        if self._weight < 0:
+            self._weight = weight(self.cells)
+        return self._weight
 
 
 class Batcher:
@@ -143,7 +158,7 @@ class Batcher:
         self._joins = bounds.rows > 1
         self._lanes = self._free = 1 if self._joins else lanes
         self._queue: dict[_Caller, None] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
         self._seconds = 0.0
         self._loss: Exception | None = None
         """Over which the model was lost just now; it has not been waited for since."""
@@ -155,10 +170,10 @@ class Batcher:
         """Whether anybody waits or is being answered."""
         return bool(self._queue or self._running)
 
-    async def answer(
+    def answer(
         self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
-    ) -> Answers:
-        """The answers to a caller's rows.
+    ) -> asyncio.Future[Answers]:
+        """The answers to a caller's rows. He leaves the queue when he cancels that.
 
         Args:
             cells: his rows.
@@ -178,21 +193,23 @@ class Batcher:
             self._watch.left("rejected")
             raise Busy(len(self._queue), self._after())
         caller = _Caller(cells, loop.create_future(), now, deadline, began)
+        caller.future.add_done_callback(partial(self._over, caller))
+        if deadline is not None:
+            caller.timer = loop.call_at(deadline, self._give_up, caller)
         self._queue[caller] = None
         self._watch.waiting(1)
-        timer = None if deadline is None else loop.call_at(deadline, self._give_up, caller)
         self._begin()
-        try:
-            return await caller.future
-        except asyncio.CancelledError:
-            self._watch.left("cancelled")
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+        return caller.future
+
+    def _over(self, caller: _Caller, future: asyncio.Future[Answers]) -> None:
+        """A caller has his answer, or went without one."""
+        if caller.timer is not None:
+            caller.timer.cancel()
+        if future.cancelled():
             self._forget(caller)
-            if caller.future.done() and not caller.future.cancelled():
-                caller.future.exception()  # seen, also where its caller went in the same moment
+            self._watch.left("cancelled")
+        else:
+            future.exception()  # seen, also where its caller went in the same moment
 
     def _give_up(self, caller: _Caller) -> None:
         if not caller.future.done():
@@ -207,12 +224,13 @@ class Batcher:
 
     def _begin(self) -> None:
         """Asks whoever waits, for as long as the model is free."""
-        loop = asyncio.get_running_loop()
         while self._free > 0 and self._queue:
-            self._free -= 1
-            task = loop.create_task(self._serve(self._next()))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            callers = self._present(self._next())
+            if callers:
+                self._free -= 1
+                begun, asked = asyncio.get_running_loop().time(), self._asked(callers)
+                self._running.add(asked)
+                asked.add_done_callback(partial(self._served, callers, begun))
 
     def _next(self) -> list[_Caller]:
         """Who has waited longest, and those who can be asked together with him; they wait no more."""
@@ -234,50 +252,90 @@ class Batcher:
                 caller.began()
         return chosen
 
-    async def _serve(self, callers: Sequence[_Caller]) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        try:
-            await self._ask(callers)
-            if self._queue and self._loss is not None and self._back is not None:
-                await self._back(self._loss)  # those who wait had no part in it
-        finally:
-            self._loss = None
-            self._seconds += (loop.time() - begun - self._seconds) * (MEMORY if self._seconds else 1.0)
-            self._free += 1
-            self._begin()
-
-    async def _ask(self, asked: Sequence[_Caller]) -> int:
-        """Answers callers, together if that can be; how many of them the model has answered."""
+    def _present(self, asked: Sequence[_Caller]) -> list[_Caller]:
+        """Those who still wait."""
         now = asyncio.get_running_loop().time()
         for caller in asked:
             if caller.deadline is not None and caller.deadline <= now:
                 self._give_up(caller)  # before its timer has come to say so
-        callers = [caller for caller in asked if not caller.future.done()]
-        if not callers:
-            return 0
-        rows = [len(caller.cells) for caller in callers]
-        self._watch.ran(sum(rows))
+        return [caller for caller in asked if not caller.future.done()]
+
+    def _asked(self, callers: Sequence[_Caller]) -> asyncio.Future[Answers]:
+        """Asks the model for callers together."""
+        self._watch.ran(sum([len(caller.cells) for caller in callers]))
         try:
-            parts = parted(await self._run(joined([caller.cells for caller in callers])), rows)
+            return asyncio.ensure_future(self._run(joined([caller.cells for caller in callers])))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
-            lost = isinstance(error, self._lost)
-            if len(callers) == 1:
-                _fail(callers, error)
-                self._loss = error if lost else None
-                return 0
-            if lost:
-                self._shrink(sum(rows))
-                return await self._ask_each(callers, error)
-            half = len(callers) // 2
-            answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
-            if answered == len(callers):
-                self._shrink(sum(rows))
-            return answered
+            failed: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
+    def _tell(self, callers: Sequence[_Caller], answers: Answers) -> None:
+        """Gives callers what the model has answered them."""
+        parts = parted(answers, [len(caller.cells) for caller in callers])
         for caller, part in zip(callers, parts, strict=True):
             if not caller.future.done():
                 caller.future.set_result(part)
         self._most = min(self._most + GROWS, self._bounds.rows)
+
+    def _served(self, callers: Sequence[_Caller], begun: float, asked: asyncio.Future[Answers]) -> None:
+        """The model has answered callers, or failed."""
+        self._running.discard(asked)
+        try:
+            self._tell(callers, asked.result())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
+            task = asyncio.get_running_loop().create_task(self._recover(callers, error, begun))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        except asyncio.CancelledError:
+            for caller in callers:
+                caller.future.cancel()
+            self._free_again(begun)
+        else:
+            self._free_again(begun)
+
+    def _free_again(self, begun: float) -> None:
+        """The model is done with whom it was asked for at a time."""
+        self._loss = None
+        seconds = asyncio.get_running_loop().time() - begun
+        self._seconds += (seconds - self._seconds) * (MEMORY if self._seconds else 1.0)
+        self._free += 1
+        self._begin()
+
+    async def _recover(self, callers: Sequence[_Caller], error: Exception, begun: float) -> None:
+        """Goes on after the model has failed on callers."""
+        try:
+            await self._mend(callers, error)
+            if self._queue and self._loss is not None and self._back is not None:
+                await self._back(self._loss)  # those who wait had no part in it
+        finally:
+            self._free_again(begun)
+
+    async def _mend(self, callers: Sequence[_Caller], error: Exception) -> int:
+        """Answers as many of those as it can over whom the model has failed; how many they are."""
+        rows, lost = sum([len(caller.cells) for caller in callers]), isinstance(error, self._lost)
+        if len(callers) == 1:
+            _fail(callers, error)
+            self._loss = error if lost else None
+            return 0
+        if lost:
+            self._shrink(rows)
+            return await self._ask_each(callers, error)
+        half = len(callers) // 2
+        answered = await self._ask(callers[:half]) + await self._ask(callers[half:])
+        if answered == len(callers):
+            self._shrink(rows)
+        return answered
+
+    async def _ask(self, asked: Sequence[_Caller]) -> int:
+        """Asks for callers again; how many of them the model has answered."""
+        callers = self._present(asked)
+        if not callers:
+            return 0
+        try:
+            self._tell(callers, await self._asked(callers))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to whom it is about
+            return await self._mend(callers, error)
         return len(callers)
 
     async def _ask_each(self, callers: Sequence[_Caller], error: Exception) -> int:

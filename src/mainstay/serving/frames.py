@@ -131,6 +131,46 @@ def framed(document: msgspec.Struct) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
+class Cutter:
+    """Cuts what comes over a socket into the documents of its frames."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def cut(self, data: bytes) -> list[memoryview]:
+        """The documents that are whole with this; what is left waits for more.
+
+        Raises:
+            ConnectionError: what came is no frame.
+        """
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < _LENGTH.size or len(rest) < _LENGTH.size + _length(rest, 0):
+                return []
+            data = bytes(rest)
+        whole, found, at = memoryview(data), [], 0
+        while len(data) - at >= _LENGTH.size:
+            begins = at + _LENGTH.size
+            ends = begins + _length(data, at)
+            if ends > len(data):
+                break
+            found.append(whole[begins:ends])
+            at = ends
+        if rest or at < len(data):
+            self._rest = bytearray(whole[at:])
+        return found
+
+
+def _length(data: bytes | bytearray, at: int) -> int:
+    length: int = _LENGTH.unpack_from(data, at)[0]
+    if length > LONGEST:
+        raise ConnectionError(f"a frame of {length} bytes is none of ours")
+    return length
+
+
 async def next_frame(reader: asyncio.StreamReader) -> bytes:
     """The document of the next frame.
 
@@ -138,7 +178,4 @@ async def next_frame(reader: asyncio.StreamReader) -> bytes:
         asyncio.IncompleteReadError: the other side is gone.
         ConnectionError: what came is no frame.
     """
-    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if length > LONGEST:
-        raise ConnectionError(f"a frame of {length} bytes is none of ours")
-    return await reader.readexactly(length)
+    return await reader.readexactly(_length(await reader.readexactly(_LENGTH.size), 0))

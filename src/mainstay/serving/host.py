@@ -10,14 +10,11 @@ another.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import faulthandler
 import os
 import signal
-import sys
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
@@ -28,12 +25,13 @@ from mainstay.models.package import Manifest, Package
 from mainstay.models.runtime import Model
 from mainstay.models.signature import InputError
 from mainstay.registry.blobs import FolderBlobs
-from mainstay.serving.frames import ANSWER_WITHIN, Ask, Told, framed, next_frame
+from mainstay.serving.frames import ANSWER_WITHIN, Ask, Told, framed
+from mainstay.serving.host_listening import Listening
 from mainstay.serving.logs import Log, logger, place_of, take_over
+from mainstay.serving.pace import Pace
 from mainstay.serving.thread_clock import thread_clock
+from mainstay.serving.watchdog import Watchdog
 
-LEFT_ALONE = 5.0
-"""Seconds without a worker after which a host ends whose agent is gone."""
 HUNG_AFTER = 60.0
 """Seconds of computing after which a host ends itself; more, where workers wait longer for an answer."""
 LONGEST_ASKED = 900.0
@@ -51,31 +49,51 @@ class _Answering:
 
     def __init__(self, model: Model, log: Log, nowhere: TextIO, *, asker: bool, seconds: float) -> None:
         """`asker`: whoever asks is who the rows are from, so that errors may quote them."""
-        self._model, self._log, self._nowhere, self._asker, self._seconds = model, log, nowhere, asker, seconds
+        self._model, self._log, self._asker = model, log, asker
         self.spent = False
         """Whether the process has no memory left to go on with."""
-        self._clock: Callable[[], float] | None = None
+        self._pace, self._watchdog, self._own = Pace(), Watchdog(seconds, nowhere), threading.local()
 
-    def __call__(self, ask: Ask) -> Told:
-        # A clock of its own thread, which needs no lock of Python's: it ends a model that hangs in C too.
-        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._nowhere)
+    def quick(self, rows: int) -> bool:
+        """Whether so many rows are computed in no time."""
+        return self._pace.quick(rows)
+
+    def rest(self) -> bool:
+        """Nothing is computed now; whether this is to be said again when some time has gone by."""
+        return self._watchdog.rest()
+
+    def __call__(self, ask: Ask) -> bytes:
         try:
-            cells = ask.cells()
-            clock = self._clock = self._clock or thread_clock()  # made here: of the thread that computes
-            begun = clock()
-            answers = self._model.answer(cells)
-            return Told.of(ask.id, answers, clock() - begun)
+            return framed(self._told(ask))
         except InputError as error:
-            return Told(ask.id, error=str(error), refused=True)
+            return framed(Told(ask.id, error=str(error), refused=True))
         except MainstayError as error:  # it did not keep to its contract, in words that quote nobody
             self._log("model_failed", str(error), level="error")
-            return Told(ask.id, error=str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a native model may raise anything; the caller is told
+            return framed(Told(ask.id, error=str(error)))
+        except BaseException as error:  # noqa: BLE001 - a native model may raise anything; the caller is told
             self.spent = isinstance(error, MemoryError)
             self._log("model_failed", f"The model failed with {place_of(error)}.", level="error")
-            return Told(ask.id, error=self._words(error))
+            return framed(Told(ask.id, error=self._words(error)))
+
+    def _told(self, ask: Ask) -> Told:
+        self._watchdog.watch()
+        cells = ask.cells()
+        clock = self._clock()
+        begun = clock()
+        try:
+            answers = self._model.answer(cells)
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            seconds = clock() - begun
+            self._pace.took(len(cells), seconds)
+        return Told.of(ask.id, answers, seconds)
+
+    def _clock(self) -> Callable[[], float]:
+        """That of the thread that computes."""
+        try:
+            return self._own.clock  # type: ignore[no-any-return] # what a thread keeps has no type
+        except AttributeError:
+            self._own.clock = clock = thread_clock()
+            return clock
 
     def _words(self, error: BaseException) -> str:
         if self._asker:
@@ -91,65 +109,6 @@ def hung_after(timeout: float) -> float:
 def let_go_within(timeout: float) -> float:
     """Seconds that workers have to let go of a host that is told to end: longer than they wait for an answer."""
     return max(ANSWER_WITHIN, timeout) + 5.0
-
-
-async def serve(answering: _Answering, socket: Path, ready: Callable[[], None], log: Log, *, timeout: float) -> None:
-    """Answers on a Unix socket until it is told to end and nobody is connected. One request at a time is computed.
-
-    `timeout` is how many seconds a request may take.
-    """
-    loop, stop, told = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-    pool = ThreadPoolExecutor(1)
-    talking: set[asyncio.Task[None]] = set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        talking.add(task)
-        try:
-            while True:
-                ask = msgspec.msgpack.decode(await next_frame(reader), type=Ask)
-                told = Told(ask.id) if ask.nothing else await loop.run_in_executor(pool, answering, ask)
-                writer.write(framed(told))
-                await writer.drain()
-                if answering.spent:
-                    log("host_spent", "The host process ends, since the model found no memory left.", level="error")
-                    os._exit(1)
-        except (OSError, EOFError):
-            pass  # the worker is gone, and nobody waits any more
-        finally:
-            talking.discard(task)
-            writer.close()
-
-    socket.unlink(missing_ok=True)
-    await asyncio.start_unix_server(talk, socket)
-
-    def tell() -> None:
-        told.set()
-        stop.set()
-
-    loop.add_signal_handler(signal.SIGTERM, tell)
-    loop.add_reader(sys.stdin.fileno(), _read_input, loop, stop)
-    ready()
-    await stop.wait()
-    alone = loop.time() + LEFT_ALONE
-    while not told.is_set() and loop.time() < alone:  # nobody tells: the workers outlive the agent for a while
-        await asyncio.sleep(0.02)
-        alone = loop.time() + LEFT_ALONE if talking else alone
-    until = loop.time() + let_go_within(timeout)
-    while talking and loop.time() < until:
-        await asyncio.sleep(0.02)
-    socket.unlink(missing_ok=True)
-    if talking:
-        # The model hangs in its thread, which nothing but the end of the process can stop.
-        log("host_cut_off", "The host process ends in the middle of a request.", level="error")
-        os._exit(1)
-
-
-def _read_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        loop.remove_reader(sys.stdin.fileno())
-        stop.set()
 
 
 def arguments(program: str) -> argparse.ArgumentParser:
@@ -199,7 +158,8 @@ def main() -> None:
         say(Said(f"The model could not be loaded: {place_of(error)} raised {str(error)[:300]!r}."))
         raise
     answering = _Answering(model, log, nowhere, asker=asker, seconds=given.seconds)
-    asyncio.run(serve(answering, given.socket, lambda: say(Said()), log, timeout=given.timeout))
+    within = let_go_within(given.timeout)
+    Listening(answering, given.socket, log).until_let_go(lambda: say(Said()), within=within)
 
 
 def _private_outputs(*, asker: bool) -> tuple[Callable[[Said], None], TextIO, TextIO]:

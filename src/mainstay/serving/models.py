@@ -41,11 +41,11 @@ class Place(Protocol):
     def now(self, cells: Cells, rows: int) -> Answers | None:
         """The answers to so many rows, at once; None where that would keep the event loop too long."""
 
-    async def later(
+    def later(
         self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
-    ) -> Answers:
+    ) -> asyncio.Future[Answers]:
         """The answers, computed elsewhere; `deadline` is on the event loop's clock, `began` called when the wait for
-        the model is over.
+        the model is over. Who does not wait any more cancels it.
 
         Raises:
             Busy, Late: too many wait already, or the deadline has come.

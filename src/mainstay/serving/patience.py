@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
 from mainstay.models.refusing import shown
@@ -61,8 +61,8 @@ def seconds_in(microseconds: object) -> float | None:
     return microseconds / 1e6 or None
 
 
-async def while_there(caller: Caller, asking: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns; it is cancelled when the caller is gone.
+async def while_there(caller: Caller, asking: Awaitable[T]) -> T:
+    """What a coroutine or a future gives; it is cancelled when the caller is gone.
 
     Raises:
         CallerGone: that happened.
@@ -84,3 +84,34 @@ async def while_there(caller: Caller, asking: Coroutine[Any, Any, T]) -> T:
     finally:
         left.remove_done_callback(leave)
         left.cancel()
+
+
+async def is_done(asked: asyncio.Future[Any], within: float, caller: Caller | None) -> bool:
+    """Waits until a future is done, but no longer than so many seconds; whether it is. It is left to go on.
+
+    Raises:
+        CallerGone: who waits for it is gone.
+    """
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = loop.call_later(within, wake)
+    asked.add_done_callback(wake)
+    left = None if caller is None else caller.client_disconnect()
+    if left is not None:
+        left.add_done_callback(wake)
+    try:
+        await over
+        if left is not None and left.done() and not left.cancelled():
+            raise CallerGone
+        return asked.done()
+    finally:
+        timer.cancel()
+        asked.remove_done_callback(wake)
+        if left is not None:
+            left.remove_done_callback(wake)
+            left.cancel()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from mainstay.models.answers import Answers
 from mainstay.serving.evidence_slots import CANDIDATE, STABLE
-from mainstay.serving.patience import Caller, CallerGone, while_there
+from mainstay.serving.patience import Caller, CallerGone, is_done
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
 from mainstay.serving.protocols.codec import Given, Reply
 from mainstay.serving.splitting import key_of_header
@@ -26,7 +27,7 @@ class Split:
     trial: Trial
     stable: Target
     candidate: Target
-    late: set[asyncio.Task[None]]
+    late: set[asyncio.Future[Answers]]
     """Candidates that are still computing while their callers have had the other's answers."""
 
     async def answer(
@@ -96,21 +97,20 @@ class Split:
     async def _by_candidate(self, walk: Walk, ours: Walk, *, counted: bool) -> Reply | None:
         """The candidate's answer; None: it has none, or is late."""
         trial, request = self.trial, walk.request
-        waiting: asyncio.Task[None] | None = None
+        waiting: asyncio.Future[Answers] | None = None
         reply: Reply | None = None
         try:
             await walk.read()
             walk.ask_now()
             if walk.answers is None:
-                left = walk.deadline() - asyncio.get_running_loop().time()
-                waiting = asyncio.create_task(_asked(walk))
-                patience = asyncio.wait({waiting}, timeout=min(trial.patience, left / 2))
-                await (patience if request.caller is None else while_there(request.caller, patience))
-                if not waiting.done():
+                deadline = walk.deadline()
+                left = deadline - asyncio.get_running_loop().time()
+                waiting = walk.asking(deadline)
+                if not await is_done(waiting, min(trial.patience, left / 2), request.caller):
                     return None
-            if walk.error is None:
-                walk.check()
-                reply = await walk.write()
+                walk.take(waiting.result())
+            walk.check()
+            reply = await walk.write()
         except CallerGone as error:
             reply = self.plane.refuse(self.candidate, error, rows=walk.rows, seconds=request.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the stable version answers
@@ -128,12 +128,18 @@ class Split:
                 trial.copies.start(lambda: self._compare(walk, ours))
         return reply
 
-    def _leave(self, walk: Walk, waiting: asyncio.Task[None], *, counted: bool) -> None:
+    def _leave(self, walk: Walk, waiting: asyncio.Future[Answers], *, counted: bool) -> None:
         """Nobody waits for the candidate's answer any more; what comes of it is counted all the same."""
         walk.trace = None
 
-        def end(task: asyncio.Task[None]) -> None:
-            self.late.discard(task)
+        def end(waiting: asyncio.Future[Answers]) -> None:
+            self.late.discard(waiting)
+            if not waiting.cancelled():
+                try:
+                    walk.take(waiting.result())
+                    walk.check()
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the candidate's
+                    walk.error = error
             if counted:
                 self.trial.count(CANDIDATE, walk)
             self.trial.took(walk.request.seconds)
@@ -182,12 +188,3 @@ class Split:
                 walk.trace, model=of.model, version=of.version, protocol=protocol, status=reply.status, rows=walk.rows
             )
         return reply
-
-
-async def _asked(walk: Walk) -> None:
-    """Asks a version where it may take its time; what comes of it, the walk tells."""
-    try:
-        await walk.ask_later(None)
-        walk.check()
-    except Exception as error:  # noqa: BLE001 - it is kept for whoever looks
-        walk.error = error

@@ -6,6 +6,7 @@ other version can answer.
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 from mainstay.errors import MainstayError
@@ -99,13 +100,17 @@ class Walk:
             if self.trace is not None:
                 self.trace.queue()
         else:
-            self._take(answers)
+            self.take(answers)
 
     async def ask_later(self, caller: Caller | None) -> None:
         """Asks the version where it may take its time, for as long as the request has."""
+        asking = self.asking(self.deadline())
+        self.take(await (asking if caller is None else while_there(caller, asking)))
+
+    def asking(self, deadline: float) -> asyncio.Future[Answers]:
+        """Asks the version as `ask_later` does, but waits for nothing: what comes of it is to be taken."""
         assert self.asked is not None
-        asking = self.target.loaded.place.later(self.asked.cells, self.deadline(), self._begin)
-        self._take(await (asking if caller is None else while_there(caller, asking)))
+        return self.target.loaded.place.later(self.asked.cells, deadline, self._begin)
 
     def deadline(self) -> float:
         """On the event loop's clock, when the time of the request is up."""
@@ -139,7 +144,8 @@ class Walk:
         if self.trace is not None:
             self.trace.asked()
 
-    def _take(self, answers: Answers) -> None:
+    def take(self, answers: Answers) -> None:
+        """The version's answers."""
         self.seconds = answers.seconds
         if self.seconds is None:
             self.seconds = 0.0 if self._began is None else perf_counter() - self._began
