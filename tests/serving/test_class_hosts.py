@@ -18,7 +18,7 @@ from python_classes import index, plain, trust
 __all__ = ["index"]
 
 CODE = """\
-import os, sys, time
+import asyncio, os, sys, time
 
 class Model:
     def __init__(self, folder):
@@ -34,6 +34,7 @@ class Model:
         if x == 14: time.sleep(3600)
         if x == 15: self.kept = bytearray(8 << 30)
         if x == 16: sys.exit(3)
+        if x == 17: asyncio.run(asyncio.sleep(0))
         return ["good"] * len(rows["x"])
 """
 
@@ -96,6 +97,13 @@ def test_what_a_class_does_costs_its_own_request_alone(server, does, said, survi
         until(lambda: client.post("/models/risk/predict", json={"x": 0}).status_code == 200)
     (after,) = server.children("mainstay.serving.host")
     assert (before.pid == after.pid) == survives
+
+
+def test_a_quick_class_is_computed_where_its_host_listens_and_may_run_an_event_loop_there(server):
+    with server.client() as client:
+        for x in [*([0] * 12), 17]:
+            said = client.post("/models/risk/predict", json={"x": x})
+            assert said.json()["prediction"] == "good", said.text
 
 
 def test_what_it_prints_is_in_no_log_and_the_variables_of_the_server_are_its_own(server):

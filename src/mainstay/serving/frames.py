@@ -25,6 +25,7 @@ ANSWER_WITHIN = 30.0
 is given up before."""
 
 _LENGTH = struct.Struct(">I")
+_NUMBER, _INDEX = np.dtype("<f8"), np.dtype("<i8")
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
@@ -66,12 +67,12 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     def of(cls, identity: int, cells: Cells) -> Ask:
         texts = {index: list(values) for index, values in cells.texts.items()}
         rows, inputs = cells.numbers.shape
-        numbers = np.ascontiguousarray(cells.numbers, dtype="<f8").tobytes()
+        numbers = cells.numbers.astype(_NUMBER, copy=False).tobytes()
         tensors = {name: Block.of(array) for name, array in cells.tensors.items()}
         return cls(identity, (rows, inputs), numbers, texts, tensors)
 
     def cells(self) -> Cells:
-        numbers = np.frombuffer(self.numbers, dtype="<f8").reshape(self.shape)
+        numbers = np.frombuffer(self.numbers, _NUMBER).reshape(self.shape)
         tensors = {name: block.array() for name, block in self.tensors.items()}
         return Cells(numbers.astype(np.float64), self.texts, tensors)
 
@@ -97,9 +98,9 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
         return cls(
             identity,
             (len(answers), 0 if answers.probabilities is None else answers.probabilities.shape[1]),
-            _bytes(answers.values, "<f8"),
-            _bytes(answers.labels, "<i8"),
-            _bytes(answers.probabilities, "<f8"),
+            _bytes(answers.values, _NUMBER),
+            _bytes(answers.labels, _INDEX),
+            _bytes(answers.probabilities, _NUMBER),
             outputs=None
             if answers.outputs is None
             else {name: Block.of(array) for name, array in answers.outputs.items()},
@@ -107,22 +108,22 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def answers(self) -> Answers:
-        probabilities = _array(self.probabilities, "<f8")
+        probabilities = _array(self.probabilities, _NUMBER)
         return Answers(
-            values=_array(self.values, "<f8"),
-            labels=_array(self.labels, "<i8"),
+            values=_array(self.values, _NUMBER),
+            labels=_array(self.labels, _INDEX),
             probabilities=None if probabilities is None else probabilities.reshape(self.shape),
             outputs=None if self.outputs is None else {name: block.array() for name, block in self.outputs.items()},
             seconds=self.seconds,
         )
 
 
-def _bytes(array: npt.NDArray[Any] | None, dtype: str) -> bytes | None:
-    return None if array is None else np.ascontiguousarray(array, dtype=dtype).tobytes()
+def _bytes(array: npt.NDArray[Any] | None, dtype: np.dtype[Any]) -> bytes | None:
+    return None if array is None else array.astype(dtype, copy=False).tobytes()
 
 
-def _array(data: bytes | None, dtype: str) -> npt.NDArray[Any] | None:
-    return None if data is None else np.frombuffer(data, dtype=dtype)
+def _array(data: bytes | None, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    return None if data is None else np.frombuffer(data, dtype)
 
 
 def framed(document: msgspec.Struct) -> bytes:

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,8 +59,8 @@ class _Answering:
         """Whether so many rows are computed in no time."""
         return self._pace.quick(rows)
 
-    def rest(self) -> bool:
-        """Nothing is computed now; whether this is to be said again when some time has gone by."""
+    def rest(self) -> float | None:
+        """Nothing is computed now; after how many seconds that is to be said again, if at all."""
         return self._watchdog.rest()
 
     def __call__(self, ask: Ask) -> bytes:
@@ -159,7 +160,7 @@ def main() -> None:
         raise
     answering = _Answering(model, log, nowhere, asker=asker, seconds=given.seconds)
     within = let_go_within(given.timeout)
-    Listening(answering, given.socket, log).until_let_go(lambda: say(Said()), within=within)
+    Listening(answering, given.socket, log, agent=sys.stdin.fileno()).until_let_go(lambda: say(Said()), within=within)
 
 
 def _private_outputs(*, asker: bool) -> tuple[Callable[[Said], None], TextIO, TextIO]:

@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,9 +27,7 @@ from mainstay.serving.logs import Log
 LEFT_ALONE = 5.0
 """Seconds without a worker after which a host ends whose agent is gone."""
 TICK = 0.02
-"""Seconds between two looks at whether it may end, and"""
-REST = 0.25
-"""between two at whether there is still something to do."""
+"""Seconds between two looks at whether it may end."""
 AT_ONCE = 65_536
 """Bytes that are read at a time."""
 _decoded = msgspec.msgpack.Decoder(Ask).decode
@@ -48,8 +45,8 @@ class Answering(Protocol):
     def quick(self, rows: int) -> bool:
         """Whether so many rows are computed in no time."""
 
-    def rest(self) -> bool:
-        """Nothing is computed at this moment; whether that is to be said again before long."""
+    def rest(self) -> float | None:
+        """Nothing is computed at this moment; after how many seconds that is to be said again, if at all."""
 
 
 class _Worker:
@@ -70,8 +67,9 @@ class _Worker:
 class Listening:
     """Answers on a Unix socket. One request at a time is computed: what is quick here, anything else in a thread."""
 
-    def __init__(self, answering: Answering, path: Path, log: Log) -> None:
-        self._answering, self._path, self._log = answering, path, log
+    def __init__(self, answering: Answering, path: Path, log: Log, *, agent: int) -> None:
+        """`agent` is a file descriptor that ends when the agent does."""
+        self._answering, self._path, self._log, self._agent = answering, path, log, agent
         self._selector = selectors.DefaultSelector()
         self._pool = ThreadPoolExecutor(1)
         self._aside = 0
@@ -83,7 +81,7 @@ class Listening:
         """Whether the process is told to end; whether its agent is gone."""
 
     def until_let_go(self, ready: Callable[[], None], *, within: float) -> None:
-        """Answers until the process is told to end, or its standard input ends, and nobody is connected any more.
+        """Answers until the process is told to end (SIGTERM), or its agent is gone, and nobody is connected any more.
 
         Args:
             ready: called when it can be asked.
@@ -97,7 +95,7 @@ class Listening:
             each.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
         self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
-        self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._hear_agent)
+        self._selector.register(self._agent, selectors.EVENT_READ, self._hear_agent)
         signal.signal(signal.SIGTERM, lambda number, frame: self._tell())
         ready()
         while not (self._told or self._orphaned):
@@ -114,10 +112,15 @@ class Listening:
             # The model hangs in its thread, which nothing but the end of the process can stop.
             self._log("host_cut_off", "The host process ends in the middle of a request.", level="error")
             os._exit(1)
+        self._pool.shutdown(wait=False)
+        self._selector.close()
+        for each in (listener, self._woken, self._waker):
+            each.close()
 
     def _step(self, seconds: float | None = None) -> None:
-        if not self._aside and self._answering.rest() and seconds is None:
-            seconds = REST
+        if not self._aside:
+            rest = self._answering.rest()
+            seconds = rest if seconds is None else seconds
         for key, _ in self._selector.select(seconds):
             key.data()
 
@@ -140,8 +143,8 @@ class Listening:
             self._go_on(worker)
 
     def _hear_agent(self) -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            self._selector.unregister(sys.stdin.fileno())
+        if not os.read(self._agent, 4096):
+            self._selector.unregister(self._agent)
             self._orphaned = True
 
     def _accept(self, listener: socket.socket) -> None:

@@ -158,6 +158,7 @@ class Queued:
 
     def __init__(self, slots: Slots, model: str, version: str) -> None:
         self._slots, self._labels = slots, {"model": model, "version": version}
+        self._places: dict[tuple[str, str], int] = {}
 
     def waiting(self, change: int) -> None:
         """So many more requests wait, or fewer."""
@@ -173,10 +174,14 @@ class Queued:
 
     def left(self, why: str) -> None:
         """A request went without an answer."""
-        self._slots.add(self._place(LEFT, reason=why), 1.0)
+        self._slots.add(self._place(LEFT, why), 1.0)
 
-    def _place(self, metric: str, **more: str) -> int:
-        return self._slots.place(f"{metric}{labelled(**self._labels, **more)}")
+    def _place(self, metric: str, reason: str = "") -> int:
+        place = self._places.get((metric, reason))
+        if place is None:
+            labels = self._labels | ({"reason": reason} if reason else {})
+            place = self._places[metric, reason] = self._slots.place(f"{metric}{labelled(**labels)}")
+        return place
 
 
 class Spans:

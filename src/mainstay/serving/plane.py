@@ -35,7 +35,8 @@ from mainstay.serving.protocols.codec import (
     Refusal,
     Reply,
 )
-from mainstay.serving.traces import Tracer
+from mainstay.serving.seen import Seen
+from mainstay.serving.traces import Trace, Tracer
 
 T = TypeVar("T")
 Glance = Callable[[bytes, Given], Asked | None]
@@ -122,6 +123,7 @@ class Plane:
         *,
         timeout: float | None = None,
         caller: Caller | None = None,
+        seen: Seen | None = None,
     ) -> Reply:
         """The answer to a prediction request, whatever comes of it: an error is answered as its protocol has it.
 
@@ -130,6 +132,7 @@ class Plane:
             given: the request's headers, or what stands for them; names in lower case.
             timeout: seconds that the caller gives the server, where the port knows.
             caller: who leaves the queue when he is gone; asked only where he has to wait.
+            seen: is told what the request meets.
         """
         if target.split is not None:
             return await target.split.answer(body, given, timeout=timeout, caller=caller)
@@ -146,14 +149,15 @@ class Plane:
             rows = len(cells)
             if trace is not None:
                 trace.step("model")
+            if seen is not None:
+                seen.begin()
             answers = loaded.place.now(cells, rows) if rows else loaded.nothing
             if answers is None:
-                budget.check(rows, loaded.signature, self.max_body)
-                deadline = self.deadline(begun, timeout, asked.timeout, patience)
-                if trace is not None:
-                    trace.queue()
-                asking = loaded.place.later(cells, deadline, None if trace is None else trace.asked)
+                deadline = self._deadline(target, rows, begun, timeout, asked.timeout, patience)
+                asking = loaded.place.later(cells, deadline, _begun(trace, seen))
                 answers = await (asking if caller is None else while_there(caller, asking))
+            if seen is not None:
+                seen.take(answers)
             if trace is not None:
                 trace.step("write")
             identity = asked.id or _caller_id(given.get("x-request-id")) or next(self._ids)
@@ -162,8 +166,10 @@ class Plane:
             else:
                 written = codec.write(answers, asked, identity)
             headers, reply = written if isinstance(written, tuple) else await written
+            if seen is not None:
+                seen.identity = identity
         except Exception as error:  # noqa: BLE001 - every error has an answer
-            answer = self.refuse(target, error, rows=rows, seconds=perf_counter() - begun)
+            answer = self.refuse(target, error, rows=rows, seconds=perf_counter() - begun, seen=seen)
         else:
             target.counted.answered(200, rows=rows, seconds=perf_counter() - begun)
             answer = Reply(200, headers, reply)
@@ -172,8 +178,17 @@ class Plane:
             tracer.end(trace, model=loaded.model, version=of, protocol=protocol, status=answer.status, rows=rows)
         return answer
 
-    def refuse(self, target: Target, error: Exception, *, rows: int = 0, seconds: float = 0.0) -> Reply:
+    def _deadline(self, target: Target, rows: int, begun: float, *said: float | None) -> float:
+        """When the time of a request is up that has to wait for its model; raises TooManyRows."""
+        budget.check(rows, target.loaded.signature, self.max_body)
+        return self.deadline(begun, *said)
+
+    def refuse(
+        self, target: Target, error: Exception, *, rows: int = 0, seconds: float = 0.0, seen: Seen | None = None
+    ) -> Reply:
         """The answer to a prediction request that failed, counted; `seconds` since its body was whole."""
+        if seen is not None:
+            seen.error = error
         reply = self.refused(target.dialect, error)
         target.counted.answered(reply.status, rows=rows, seconds=seconds)
         return reply
@@ -255,6 +270,22 @@ class Plane:
 def takes_long(answers: Answers, rows: int) -> bool:
     """Whether answers to so many rows keep the event loop too long when they are written."""
     return rows > MANY_ROWS or answers.size > LONG_ANSWER
+
+
+def _begun(trace: Trace | None, seen: Seen | None) -> Callable[[], None] | None:
+    """Tells that the wait for a model begins; who is told when it is over."""
+    if trace is not None:
+        trace.queue()
+    if seen is None:
+        return None if trace is None else trace.asked
+    seen.wait()
+
+    def begun() -> None:
+        seen.begin()
+        if trace is not None:
+            trace.asked()
+
+    return begun
 
 
 def _caller_id(given: str | None) -> str | None:

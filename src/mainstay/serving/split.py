@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 
 from mainstay.models.answers import Answers
 from mainstay.serving.evidence_slots import CANDIDATE, STABLE
 from mainstay.serving.patience import Caller, CallerGone, is_done
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
 from mainstay.serving.protocols.codec import Given, Reply
+from mainstay.serving.seen import Seen
 from mainstay.serving.splitting import key_of_header
 from mainstay.serving.trials import Trial
 from mainstay.serving.walks import Request, Walk
@@ -37,14 +39,16 @@ class Split:
         trial, tracer = self.trial, self.plane.tracer
         if not trial.open:
             return await self.plane.answer(self.stable, body, given, timeout=timeout, caller=caller)
+        chosen = not trial.is_sticky and trial.draw()
+        if not (chosen or trial.is_sticky or trial.is_shadow):
+            return await self._by_stable_alone(body, given, timeout, caller)
         request = Request(body, given, timeout, caller, None if tracer is None else tracer.begin(given))
         ours = Walk(self.plane, self.stable, request)
         if trial.is_sticky:
             chosen, counted = await self._chosen(ours)
+        elif trial.is_shadow:
+            return await self._by_stable(ours, counted=chosen)
         else:
-            chosen = trial.draw()
-            if trial.is_shadow:
-                return await self._by_stable(ours, counted=chosen)
             counted = True
         if chosen:
             theirs = Walk(self.plane, self.candidate, request)
@@ -66,6 +70,17 @@ class Split:
                 key = None
         # Who has no key stays where he was, and says nothing of either version.
         return (False, False) if key is None else trial.has(key)
+
+    async def _by_stable_alone(self, body: bytes, given: Given, timeout: float | None, caller: Caller | None) -> Reply:
+        """As `_by_stable`, where nothing is read yet and nobody asks for a copy: most requests, and the same steps in
+        half the time."""
+        trial, seen, begun = self.trial, Seen(), perf_counter()
+        try:
+            return await self.plane.answer(self.stable, body, given, timeout=timeout, caller=caller, seen=seen)
+        finally:
+            if seen.error is None and seen.identity is not None:
+                trial.took(perf_counter() - begun)
+            trial.count(STABLE, seen)
 
     async def _by_stable(self, walk: Walk, *, counted: bool) -> Reply:
         trial, request = self.trial, walk.request

@@ -16,8 +16,9 @@ from mainstay.serving.patience import CallerGone
 from mainstay.serving.predictions.keeping import Kept
 from mainstay.serving.protocols.open_inference.inference import NamesAnother
 from mainstay.serving.routing import Candidate
+from mainstay.serving.seen import Seen
 from mainstay.serving.splitting import Urn, in_share, key_of_field, place_of_key
-from mainstay.serving.walks import Walk, is_refusal
+from mainstay.serving.walks import is_refusal
 
 SHADOWS = 8
 """Copies for a shadow that a worker has under way at a time; more are dropped."""
@@ -90,19 +91,21 @@ class Trial:
         """A request took so long, from its coming on."""
         self._usual += (seconds - self._usual) * (MEMORY if self._usual else 1.0)
 
-    def count(self, arm: int, walk: Walk) -> None:
+    def count(self, arm: int, seen: Seen) -> None:
         """Counts what came of a request, on the side of the version that it was meant for."""
-        seconds = walk.computing
+        seconds, error, answers = seen.computing, seen.error, seen.answers
         if seconds is not None and arm == STABLE:
             seconds = seconds * self.wish.slowdown + self.wish.slack
-        error = walk.error
-        if isinstance(error, NamesAnother):
+        if error is None:
+            if answers is None or seconds is None:
+                self.counts.left(arm, seconds)
+                return
+            self.counts.answered(arm, seconds, self.score(answers))
+            if self._kept is not None and seen.identity is not None:  # the caller was told it, and may tell the outcome
+                self._kept.add(seen.identity, arm, self.wish.step, answers)
+        elif isinstance(error, NamesAnother):
             return  # who names a version has chosen for himself
-        if error is None and walk.answers is not None and seconds is not None:
-            self.counts.answered(arm, seconds, self.score(walk.answers))
-            if self._kept is not None and walk.identity is not None:  # the caller was told it, and may tell the outcome
-                self._kept.add(walk.identity, arm, self.wish.step, walk.answers)
-        elif error is None or isinstance(error, CallerGone):
+        elif isinstance(error, CallerGone):
             self.counts.left(arm, seconds)
         elif is_refusal(error):
             self.counts.refused(arm)

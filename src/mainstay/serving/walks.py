@@ -18,6 +18,7 @@ from mainstay.serving.comparing import fits
 from mainstay.serving.patience import TIMEOUT, Caller, seconds_of, while_there
 from mainstay.serving.plane import LONG_BODY, Plane, Target, takes_long
 from mainstay.serving.protocols.codec import Given, Problem, Reply
+from mainstay.serving.seen import Seen
 from mainstay.serving.traces import Trace
 
 
@@ -43,34 +44,22 @@ class Request:
         return perf_counter() - self.begun
 
 
-class Walk:
+class Walk(Seen):
     """One version's part in a request, step by step: `read`, `ask_now`, then `ask_later` where that gave nothing, and
     `write`. Each may raise what the plane has an answer for."""
 
-    __slots__ = ("_began", "_plane", "answers", "asked", "error", "identity", "request", "seconds", "target", "trace")
+    __slots__ = ("_plane", "asked", "request", "target", "trace")
 
     def __init__(self, plane: Plane, target: Target, request: Request, asked: Asked | None = None) -> None:
         """`asked`: it was read before."""
+        super().__init__()
         self._plane, self.target, self.request, self.asked = plane, target, request, asked
         self.trace = request.trace
         """Told of the steps, for as long as the request has no answer."""
-        self.answers: Answers | None = None
-        self.identity: str | None = None
-        """The prediction id, once the answer is written."""
-        self.error: Exception | None = None
-        """Why there are none, where somebody found that in our place."""
-        self.seconds: float | None = None
-        """That the model computed; None: it did not come to that."""
-        self._began: float | None = None
 
     @property
     def rows(self) -> int:
         return 0 if self.asked is None else len(self.asked.cells)
-
-    @property
-    def computing(self) -> float | None:
-        """Seconds that the model has computed until now."""
-        return self.seconds if self._began is None or self.seconds is not None else perf_counter() - self._began
 
     async def read(self) -> Asked:
         """The request, as the version's codec reads it."""
@@ -93,10 +82,10 @@ class Walk:
         if not self.rows:
             self.answers, self.seconds = loaded.nothing, 0.0
             return
-        self._began = perf_counter()
+        self.begin()
         answers = loaded.place.now(self.asked.cells, self.rows)
         if answers is None:
-            self._began = None
+            self.wait()
             if self.trace is not None:
                 self.trace.queue()
         else:
@@ -110,7 +99,7 @@ class Walk:
     def asking(self, deadline: float) -> asyncio.Future[Answers]:
         """Asks the version as `ask_later` does, but waits for nothing: what comes of it is to be taken."""
         assert self.asked is not None
-        return self.target.loaded.place.later(self.asked.cells, deadline, self._begin)
+        return self.target.loaded.place.later(self.asked.cells, deadline, self._asked_now)
 
     def deadline(self) -> float:
         """On the event loop's clock, when the time of the request is up."""
@@ -139,17 +128,10 @@ class Walk:
         headers, body = written if isinstance(written, tuple) else await written
         return Reply(200, headers, body)
 
-    def _begin(self) -> None:
-        self._began = perf_counter()
+    def _asked_now(self) -> None:
+        self.begin()
         if self.trace is not None:
             self.trace.asked()
-
-    def take(self, answers: Answers) -> None:
-        """The version's answers."""
-        self.seconds = answers.seconds
-        if self.seconds is None:
-            self.seconds = 0.0 if self._began is None else perf_counter() - self._began
-        self.answers = answers
 
     def check(self) -> None:
         """Raises WrongShape unless the answers fit the version's signature."""

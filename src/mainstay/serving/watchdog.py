@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TextIO
 
 LATE = 1.0
-"""Seconds at most by which a process is ended late."""
+"""Seconds at most by which a process is ended late; no more than a quarter of those that it has."""
 
 
 class Watchdog:
@@ -30,12 +30,12 @@ class Watchdog:
             faulthandler.dump_traceback_later(self._seconds + self._late, exit=True, file=self._into)
             self._since = now
 
-    def rest(self) -> bool:
-        """Nothing is computed at this moment; whether to say so again, some time before `seconds` are over.
+    def rest(self) -> float | None:
+        """Nothing is computed at this moment; after how many seconds that is to be said again, if at all.
 
         The thread is kept for a while, since what comes next may come soon.
         """
         if self._since is not None and monotonic() - self._since > self._late:
             faulthandler.cancel_dump_traceback_later()
             self._since = None
-        return self._since is not None
+        return None if self._since is None else self._late
