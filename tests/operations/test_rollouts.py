@@ -170,7 +170,7 @@ def test_the_first_version_has_none_to_start_from(tmp_path: Path) -> None:
     ref = train(folder).version
     with pytest.raises(NotDeployed):
         deploy_as_planned(folder, ref, CANARY)
-    with pytest.raises(NothingToStartFrom, match="give --override and --reason"):
+    with pytest.raises(NothingToStartFrom, match="give mainstay deploy --override and --reason"):
         deploy_as_planned(folder, ref, Wishes())
     changed(folder, rollout={"require_approval": ()})
     done = deploy_as_planned(folder, ref, Wishes())
