@@ -82,15 +82,43 @@ def deploy(
             traffic, or somebody else deployed meanwhile.
     """
     with opened(folder, create=False) as registry:
-        subscribe(folder, registry)
         version = registry.version(ref)
-        before = registry.deployment(version.model)
-        if expecting is not None:
-            check_expected(registry, expecting, version.model, before)
-        ready_here(folder, admitted(folder, registry, version))
-        if beside:
-            return put_beside(registry, version, before, reason=reason, override=override, timeout=timeout)
-        return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
+        return deploy_in(
+            folder,
+            registry,
+            version,
+            admitted(folder, registry, version),
+            registry.deployment(version.model),
+            reason=reason,
+            override=override,
+            beside=beside,
+            expecting=expecting,
+            timeout=timeout,
+        )
+
+
+def deploy_in(
+    folder: Path,
+    registry: Registry,
+    version: Version,
+    package: Package,
+    before: Deployment | None,
+    *,
+    reason: str,
+    override: bool,
+    beside: bool,
+    expecting: str | None,
+    timeout: float,
+) -> Deployed:
+    """As `deploy`, in an open registry: of a version with its package, admitted by the operator, in place of what was
+    seen deployed."""
+    subscribe(folder, registry)
+    if expecting is not None:
+        check_expected(registry, expecting, version.model, before)
+    ready_here(folder, package)
+    if beside:
+        return put_beside(registry, version, before, reason=reason, override=override, timeout=timeout)
+    return switch(registry, version, before, reason=reason, override=override, timeout=timeout)
 
 
 def check_expected(registry: Registry, expecting: str, model: str, now: Deployment | None) -> None:

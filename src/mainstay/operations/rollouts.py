@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mainstay.errors import MainstayError
-from mainstay.operations.deploying import Deployed, acknowledged, check_expected, deploy, ready_here
+from mainstay.operations.deploying import Deployed, acknowledged, check_expected, deploy_in, ready_here
 from mainstay.operations.home import actor
 from mainstay.operations.operator import admitted
 from mainstay.operations.planning import Wishes, plan_of
@@ -136,8 +136,17 @@ def deploy_as_planned(
         if plan is not None and found is None:
             _check_first(plan, wishes, version, override=override)
         if plan is None or found is None:
-            return deploy(
-                folder, ref, reason=reason, override=override, beside=beside, expecting=expecting, timeout=timeout
+            return deploy_in(
+                folder,
+                registry,
+                version,
+                package,
+                found,
+                reason=reason,
+                override=override,
+                beside=beside,
+                expecting=expecting,
+                timeout=timeout,
             )
         if expecting is not None:
             check_expected(registry, expecting, version.model, found)
