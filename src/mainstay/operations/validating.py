@@ -12,11 +12,12 @@ import numpy as np
 from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.package import Package
-from mainstay.models.signature import Cells, InputError, Reader
+from mainstay.models.signature import Cells, InputError, Reader, Signature
 from mainstay.operations.operator import admitted, allowed_here
 from mainstay.operations.trial_rows import trial_rows
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
+from mainstay.serving import comparing
 from mainstay.serving.asking import ClassEnded, ClassFailed, OwnHost
 from mainstay.serving.launch import Allowed
 
@@ -24,8 +25,6 @@ WITHIN = 120.0
 """Seconds in which each of the two has to be loaded and to have answered."""
 ALONE = 25
 """Rows that are asked one by one, for the time that one takes."""
-DIFFERS = 1e-6
-"""Of a number's size: beyond it, it is another answer."""
 
 
 class Took(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +117,7 @@ def _asked(package: Package, allowed: Allowed, cells: Cells | None, within: floa
         answers = None
         if cells is not None and len(cells):
             answers = host.run(cells, None)
-            _check(answers, len(cells))
+            _check(answers, len(cells), package.signature)
         alone = cells if cells is not None and len(cells) else _golden(package)
         times = []
         for row in range(min(ALONE, len(alone))):
@@ -137,10 +136,12 @@ def _golden(package: Package) -> Cells:
     return Reader(package.signature).rows(package.golden.rows)
 
 
-def _check(answers: Answers, rows: int) -> None:
-    """Raises _NoAnswer where there is not one answer a row, or one is no number."""
+def _check(answers: Answers, rows: int, signature: Signature) -> None:
+    """Raises _NoAnswer where there is not one answer a row, as the signature has it, or one is no number."""
     if len(answers) != rows:
         raise _NoAnswer(f"it gave {len(answers)} answers to {rows} rows")
+    if not comparing.fits(answers, rows, signature):
+        raise _NoAnswer(f"what it gave for {rows} rows are no answers of its signature")
     for numbers in (answers.values, answers.probabilities):
         if numbers is not None and not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers.reshape(rows, -1)).all(axis=1))[0])
@@ -148,12 +149,6 @@ def _check(answers: Answers, rows: int) -> None:
 
 
 def differing(ours: Answers, package: Package, theirs: Answers, other: Package) -> int:
-    """Rows that two versions answer otherwise: another label, or a number that differs."""
-    if ours.labels is not None and theirs.labels is not None:
-        mine, its = package.signature.labels, other.signature.labels
-        pairs = zip(ours.labels.tolist(), theirs.labels.tolist(), strict=True)
-        return sum(mine[a] != its[b] for a, b in pairs)
-    if ours.values is not None and theirs.values is not None:
-        near = np.isclose(ours.values, theirs.values, rtol=DIFFERS, atol=DIFFERS, equal_nan=True)
-        return int((~near).sum())
-    return 0
+    """Rows that a candidate (`ours`) answers otherwise than the stable version, as servers compare them."""
+    rows = [slice(at, at + 1) for at in range(len(ours))]
+    return sum(comparing.changed(theirs.rows(row), ours.rows(row), other.signature, package.signature) for row in rows)
