@@ -33,6 +33,7 @@ from mainstay.serving.frames import Ask, Told, framed
 from mainstay.serving.host import LONGEST_ASKED, Said
 from mainstay.serving.hosts import LONGEST_SOCKET, START_WITHIN
 from mainstay.serving.launch import BUILD_WITHIN, OUR_PYTHON, Allowed, host_command, launch_command, variables_for
+from mainstay.serving.usage import look
 
 AT_ONCE = 1024
 """Rows of one frame."""
@@ -153,11 +154,8 @@ class OwnHost:
     @property
     def memory(self) -> int:
         """Bytes that the process holds in memory; 0 where the system does not tell."""
-        try:
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
-        except OSError:
-            return 0
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        seen = look(self._process.pid)
+        return 0 if seen is None else seen.resident
 
     def _hear_ready(self, within: float) -> None:
         assert self._process.stdout is not None
