@@ -30,11 +30,3 @@ def seconds_of(text: str) -> float:
     if found is None:
         raise NoLength(text)
     return float(found[1]) * _UNITS[found[2]]
-
-
-def length_text(seconds: float) -> str:
-    """Seconds as people write them, in the largest unit that leaves no fraction where there is one."""
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % _UNITS[unit] == 0:
-            return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"

@@ -27,8 +27,6 @@ class Kept:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock, self._most = clock, most
         self._minute, self._file, self._size = -1, -1, 0
-        self.lost = 0
-        """Requests that were not kept, since there was no room."""
 
     def add(self, identity: str, arm: int, step: int, answers: Answers) -> None:
         """Keeps the answers of a request; where there is no room, it is left out, and never fails for it."""
@@ -40,8 +38,7 @@ class Kept:
             if minute != self._minute:
                 self._turn(minute)
             if self._size + len(data) > self._most // 2:
-                self.lost += 1  # a minute alone would leave nothing of the others
-                return
+                return  # a minute alone would leave nothing of the others
             written = os.write(self._file, data)
             if written == len(data):
                 self._size += written
@@ -49,7 +46,6 @@ class Kept:
             os.ftruncate(self._file, self._size)  # no half records
         except OSError:
             self._minute = -1
-        self.lost += 1
 
     def __del__(self) -> None:
         self.close()
