@@ -296,14 +296,14 @@ def _running(registry: Registry, model: str) -> Rollout:
 
 def _world(registry: Registry, rollout: Rollout) -> World:
     """How things stand around a rollout, for a person who asks once."""
-    standing, deployment = Local(registry).standing(rollout), registry.deployment(rollout.model)
+    standing = Local(registry).standing(rollout)
     return World(
         elapsed=0.0,
         frozen=frozen(rollout.plan.freeze, datetime.now(UTC)),
         acknowledged=standing.acknowledged,
         servers=standing.servers,
         errors=standing.errors,
-        stable_is=None if deployment is None else deployment.version,
+        stable_is=rollout.takes,
         evidence=registry.evidence(rollout.id),
     )
 

@@ -175,6 +175,11 @@ class Rollout:
     def active(self) -> bool:
         return self.ended_at is None
 
+    @property
+    def takes(self) -> Version | None:
+        """Which of the two versions takes the model's traffic; None: neither does."""
+        return next((version for version in (self.stable, self.candidate) if version.deployed), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:

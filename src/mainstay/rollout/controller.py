@@ -17,7 +17,7 @@ from mainstay.errors import MachineError
 from mainstay.registry.changes import Change
 from mainstay.registry.errors import NotLeading, RolloutMoved
 from mainstay.registry.evidence import Evidence
-from mainstay.registry.records import Deployment, Rollout
+from mainstay.registry.records import Rollout
 from mainstay.rollout.analysis import analyse
 from mainstay.rollout.decide import World, decide, noted
 from mainstay.rollout.elapsing import Elapsing
@@ -43,7 +43,6 @@ class Facts(Leads, Protocol):
     """What the controller asks of the registry."""
 
     def rollouts(self, model: str | None = None, *, active: bool | None = None, limit: int = 50) -> list[Rollout]: ...
-    def deployment(self, model: str) -> Deployment | None: ...
     def evidence(self, rollout_id: str) -> Evidence: ...
     def move_rollout(
         self, seen: Rollout, change: Change, *, actor: str, why: str, evidence: dict[str, Any], fence: int | None = None
@@ -113,7 +112,6 @@ class Controller:
         evidence = self._registry.evidence(rollout.id)
         analysis = self._analyse(rollout.plan, rollout.step, evidence)
         standing = self._target.standing(rollout)
-        deployment = self._registry.deployment(rollout.model)
         world = World(
             elapsed=elapsed,
             frozen=frozen(rollout.plan.freeze, self._now()),
@@ -121,7 +119,7 @@ class Controller:
             servers=standing.servers,
             errors=standing.errors,
             evidence=evidence,
-            stable_is=None if deployment is None else deployment.version,
+            stable_is=rollout.takes,
         )
         decision = decide(rollout, world, analysis)
         if decision is not None:
