@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-AWAY = 5.0
-"""Seconds between two looks that count at most: for the rest of them, nobody looked."""
+from mainstay.rollout.decide import LONGEST_LOOK
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Elapsing:
     def looked(self, key: tuple[str, int], at: float) -> float:
         """A look at a time; the seconds that were looked after since the last note."""
         watch = self._watches.setdefault(key, _Watch(at))
-        watch.unnoted += min(max(at - watch.at, 0.0), AWAY)
+        watch.unnoted += min(max(at - watch.at, 0.0), LONGEST_LOOK)
         watch.at = at
         return watch.unnoted
 
