@@ -130,7 +130,7 @@ storm: setup
 
 chaos: export MAINSTAY_TEST_CHAOS ?= 120
 chaos: setup
-	@$(BIN)/python -m pytest -s --timeout 1200 tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -s --timeout 600 --session-timeout 1200 tests/chaos $(ARGS)
 
 docs: setup
 	@$(BIN)/python -m tools.reference

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from load import Load
@@ -13,6 +15,17 @@ SECONDS = float(os.environ.get("MAINSTAY_TEST_CHAOS", "0"))
 GONE = min(20.0, SECONDS)
 """Seconds that a database is gone."""
 SEED = int(os.environ.get("MAINSTAY_TEST_SEED", random.SystemRandom().randrange(10**6)))
+
+
+def dealt(chance: random.Random, faults: Sequence[str]) -> Iterator[str]:
+    """Faults by chance, and none of them a second time before each has come: as cards, shuffled again."""
+    while True:
+        yield from chance.sample(faults, len(faults))
+
+
+def counted(faults: Sequence[str]) -> str:
+    """Such as "5 faults (controller 3, worker 2)"."""
+    return f"{len(faults)} faults ({', '.join(f'{each} {times}' for each, times in sorted(Counter(faults).items()))})"
 
 
 @dataclass
@@ -32,7 +45,7 @@ class Report:
 
     def table(self) -> list[str]:
         rows = [("what", "sent", "failed", "killed worker's own", "wrong")]
-        rows += [(case[:100], *(f"{count:,}" for count in counts)) for case, *counts in self.lines]
+        rows += [(case[:120], *(f"{count:,}" for count in counts)) for case, *counts in self.lines]
         rows.append(("all", *(f"{sum(line[at] for line in self.lines):,}" for at in range(1, 5))))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return [

@@ -18,7 +18,7 @@ from besieged import CONTROLLER, Besieged, besieged
 from live import until
 from load import loaded
 from rolled import ENDS_WITHIN, begun, deployed, ended, present
-from siege_report import GONE, SECONDS, SEED
+from siege_report import GONE, SECONDS, SEED, counted, dealt
 from test_stable_under_siege import stable
 
 from mainstay.models.package import Draft
@@ -160,10 +160,11 @@ def test_a_good_canary_goes_through_a_storm(tmp_path, report):
     plan = Plan(strategy="canary", steps=(500, 2500, 5000, WHOLE), hold=4.0, checks=Checks(least=50, slack=0.5))
     with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(1), plan)
-        kinds = ["worker", "controller", "controller", "database", *["disk"] * running.small]
-        faults = 0
-        while present(running, rollout).active:
-            match chance.choice(kinds):
+        faults: list[str] = []
+        for fault in dealt(chance, ["worker", "controller", "database", *["disk"] * running.small]):
+            if not present(running, rollout).active:
+                break
+            match fault:
                 case "worker":
                     running.kill_worker(load, chance.randrange(99))
                 case "controller":
@@ -174,11 +175,12 @@ def test_a_good_canary_goes_through_a_storm(tmp_path, report):
                 case "disk":
                     with running.full_disk():
                         time.sleep(chance.uniform(0.5, 5.0))
-            faults += 1
+            faults.append(fault)
             time.sleep(chance.uniform(0.5, 3.0))
+        running.ready()
         over = ended(running, rollout)
         until(lambda: load.answered[over.candidate.ref] > 100)
-    report.on(load, f"a good canary through {faults} faults: {over.why[:120]}")
+    report.on(load, f"a good canary through {counted(faults)}: {over.why[:60]}")
     assert over.state == "completed", over
 
 

@@ -15,7 +15,7 @@ from besieged import CONTROLLER, HOST, WORKER, Besieged, besieged
 from live import until
 from load import Load, loaded
 from serving_models import ONE, linear, package_of
-from siege_report import GONE, SECONDS, SEED, Report
+from siege_report import GONE, SECONDS, SEED, Report, counted, dealt
 
 from mainstay.models.package import Draft
 
@@ -61,23 +61,25 @@ def deployed(running: Besieged, draft: Draft) -> str:
 def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_path: Path, report: Report) -> None:
     chance = random.Random(SEED)
     with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
-        faults = ["worker", "supervisor", "controller", "terms", "database"]
-        faults += ["disk"] if running.small else []
+        kinds = ["worker", "supervisor", "controller", "terms", "database", *["disk"] * running.small]
+        faults: list[str] = []
         until(lambda: load.count > 100)
-        over, rounds = time.monotonic() + SECONDS, 0
-        while time.monotonic() < over or rounds < len(FEW):
-            befall(chance.choice(faults) if SECONDS else FEW[rounds], running, load, chance)
-            rounds += 1
+        over, least = time.monotonic() + SECONDS, len(kinds) if SECONDS else len(FEW)
+        for fault in dealt(chance, kinds) if SECONDS else FEW:
+            befall(fault, running, load, chance)
+            faults.append(fault)
             time.sleep(chance.uniform(0.0, AT_REST))
-            if not SECONDS or rounds % 5 == 0:
+            if not SECONDS or len(faults) % 5 == 0:
                 running.ready()
                 asked = load.count
                 until(lambda asked=asked: load.count > asked + 100)
+            if time.monotonic() > over and len(faults) >= least:
+                break
         running.ready()
         newest = deployed(running, stable(1))
         until(lambda: load.answered[newest] > 100)
     again = f", after which the supervisor started {running.ended_itself} times in vain" if running.ended_itself else ""
-    report.on(load, f"a storm of {rounds} faults{again}")
+    report.on(load, f"a storm of {counted(faults)}{again}")
 
 
 @pytest.mark.skipif(not SECONDS, reason="make chaos runs it")

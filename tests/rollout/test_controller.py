@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mainstay.errors import MachineError
+from mainstay.operations.standing import status_of
 from mainstay.registry.evidence import SECONDS, Arm, Evidence, Probe, Seen
 from mainstay.registry.plans import WHOLE, Checks, Plan
 from mainstay.registry.records import Member, Rollout
@@ -212,3 +213,28 @@ def test_nothing_happens_without_servers_and_nothing_is_lost(stage: _Stage):
         controller.step()
     assert (stage.rollout.state, stage.deployed) == ("validating", "credit:1")
     assert "no server" in str(stage.rollout.verdict)
+
+
+def test_an_experiment_ends_with_an_event_that_stays_true(stage: _Stage):
+    plan = Plan(strategy="ab", steps=(5000,), hold=2.0, at_end="ask")
+    stage.registry.start_rollout(
+        add(stage.registry, "credit", "3"), plan, expecting=stage.registry.version("credit:1"), actor="ada"
+    )
+    controller = stage.controller()
+    stage.pass_time(controller, 3)
+    assert stage.rollout.state == "progressing"
+    bare = (440, *(0 for _ in SECONDS)), (498, *(0 for _ in SECONDS))
+    stage.seen[0] = Seen(
+        step=0,
+        stable=Arm(requests=500, errors=60, seconds=bare[0]),
+        candidate=Arm(requests=500, errors=2, seconds=bare[1]),
+    )
+    stage.pass_time(controller, 4)
+    told = stage.registry.events("credit")[-2:]
+    assert [event.kind for event in told] == ["rollout_verdict", "rollout_paused"]
+    assert told[0].evidence["verdict"] == "better" and "60 of 500 requests" in told[0].reason
+    stage.seen[0] = Seen(step=0, stable=Arm(requests=500, seconds=(500, *(0 for _ in SECONDS))))
+    stage.pass_time(controller, 4)
+    rollout = status_of(stage.registry).models[0].rollout
+    assert rollout is not None and rollout.verdict is not None
+    assert (rollout.state, rollout.verdict.answer, rollout.result) == ("paused", "better", "pending")
