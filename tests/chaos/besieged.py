@@ -154,6 +154,7 @@ class Besieged:
         victim = victims[number % len(victims)]
         with suppress(psutil.NoSuchProcess):
             victim.suspend()  # it accepts no more, so that what it has can be listed
+            until(lambda: stands_still(victim))
             load.excused |= {each.raddr.port for each in victim.net_connections("tcp") if each.raddr}
             victim.kill()
 
@@ -256,6 +257,12 @@ class Besieged:
         if self.process is not None:
             self.process.wait()
         self.listener.close()
+
+
+def stands_still(process: psutil.Process) -> bool:
+    """Whether each of its threads has stopped: one that was in the middle of accepting has done so."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] in "TtZX" for task in tasks)
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class Load:
     """When each version answered last, by `time.monotonic`."""
     excused: set[int] = field(default_factory=set)
     """Ports of connections that a killed worker had."""
+    faults: list[tuple[float, str]] = field(default_factory=list)
+    """What was done to the server meanwhile, and when."""
     _over: bool = False
 
     @property
@@ -65,7 +67,14 @@ class Load:
         return (
             f"{case}: {self.sent:,} requests sent, {len(self.blamed)} failed, {excused} failed on killed workers' own "
             f"connections, {wrong}; right: {dict(self.answered)}"
-            + "".join(f"\n  {failure}" for failure in self.blamed[:20])
+            + "".join(f"\n  {failure}, after {self.before(failure.at)}" for failure in self.blamed[:20])
+        )
+
+    def before(self, at: float) -> str:
+        """The last faults until then."""
+        return (
+            ", ".join(f"{fault} ({at - when:.2f} s)" for when, fault in self.faults[-200:] if at - when < 30.0)
+            or "none"
         )
 
     def by(self, version: str) -> int:

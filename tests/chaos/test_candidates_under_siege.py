@@ -164,6 +164,7 @@ def test_a_good_canary_goes_through_a_storm(tmp_path, report):
         for fault in dealt(chance, ["worker", "controller", "database", *["disk"] * running.small]):
             if not present(running, rollout).active:
                 break
+            load.faults.append((time.monotonic(), fault))
             match fault:
                 case "worker":
                     running.kill_worker(load, chance.randrange(99))

@@ -66,6 +66,7 @@ def test_a_storm_of_faults_costs_the_connections_of_killed_workers_alone(tmp_pat
         until(lambda: load.count > 100)
         over, least = time.monotonic() + SECONDS, len(kinds) if SECONDS else len(FEW)
         for fault in dealt(chance, kinds) if SECONDS else FEW:
+            load.faults.append((time.monotonic(), fault))
             befall(fault, running, load, chance)
             faults.append(fault)
             time.sleep(chance.uniform(0.0, AT_REST))
