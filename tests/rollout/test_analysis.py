@@ -201,6 +201,15 @@ def test_counts_that_cannot_be_are_an_error(wrong):
     assert analyse(HALF, 0, wrong).result == "error"
 
 
+def test_a_caller_who_met_a_failure_and_a_refusal_is_no_contradiction_and_is_called_a_caller():
+    sticky = Plan(strategy="canary", steps=(5000, 10_000), sticky=Sticky(header="x-user"), checks=Checks(least=50))
+    said = analyse(sticky, 0, seen(arm(40), Arm(requests=40, errors=30, refused=20)))
+    assert said.result == "failed" and "failed 30 of 40 callers" in said.words
+    assert "of the 50 callers that the candidate is to answer" in said.measures[0].words
+    last = analyse(sticky, 1, seen(arm(0), arm(40), step=1))
+    assert "of the 50 requests that the candidate" in last.measures[0].words
+
+
 def test_what_a_process_needed_is_told():
     evidence = msgspec.structs.replace(seen(arm(300), arm(300)), deaths=2, memory=310_000_000)
     assert measure(analyse(HALF, 0, evidence), "process").words == "its process died 2 times and takes 310 MB"

@@ -411,6 +411,9 @@ def test_tables_are_joined_column_by_column_and_answers_parted_row_by_row():
     assert weight(one) == 16 + 1 + 8
     answers = Answers(labels=np.array([0, 1, 0]), probabilities=np.eye(3)[:, :2])
     first, second = parted(answers, [1, 2])
+    # The time is that of all of them, and is bet on for none: counted for each, equal versions were told apart by it.
+    assert [each.alone for each in (answers, first, second, second.rows(slice(0, 1)))] == [True, False, False, False]
+    assert parted(first, [1])[0].alone is False and parted(answers, [3])[0].alone
     assert first.labels.tolist() == [0]
     assert second.labels.tolist() == [1, 0]
     assert second.probabilities.tolist() == [[0.0, 1.0], [0.0, 0.0]]

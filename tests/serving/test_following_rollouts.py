@@ -83,7 +83,9 @@ def test_a_registry_that_is_away_ends_no_lease_by_itself_and_is_told_later(follo
     assert lease.holds
     told = len(registry.told)
     registry.away = True
-    Counts(tmp_path, "r1", 0, 0).failed(CANDIDATE)
+    counts = Counts(tmp_path, "r1", 0, 0)
+    counts.asked(CANDIDATE)
+    counts.failed(CANDIDATE)
     with pytest.raises(MachineError):
         following.step(table(), workers)
     assert lease.holds  # until its time is up: nobody prolongs it
@@ -153,7 +155,9 @@ def test_the_share_is_a_metric_and_a_rollout_that_ended_is_forgotten(follows, tm
     following.lease("r1")
     following.step(table(), ())
     assert shown() == 0.1
-    Counts(tmp_path, "r1", 0, 0).failed(CANDIDATE)
+    counts = Counts(tmp_path, "r1", 0, 0)
+    counts.asked(CANDIDATE)
+    counts.failed(CANDIDATE)
     following.step(table(mode=""), ())
     assert shown() == 0.0
     assert registry.told[-1].steps[0].candidate.errors == 1  # what came last is told all the same

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from subjects import LOAN
 
@@ -18,8 +19,9 @@ from mainstay.models.signature import Column, Reader, Signature
 from mainstay.registry.evidence import SECONDS, Arm, Seen
 from mainstay.registry.plans import WHOLE
 from mainstay.serving import evidence_slots
+from mainstay.serving.caller_slots import ASKED, FAILED, CallerCounts, Keys
 from mainstay.serving.comparing import changed, fits, scoring
-from mainstay.serving.evidence_slots import CANDIDATE, STABLE, Counts, Keys
+from mainstay.serving.evidence_slots import CANDIDATE, STABLE, Counts
 from mainstay.serving.leases import Lease, Leases
 from mainstay.serving.splitting import Urn, has_turn, in_share, key_of_field, key_of_header, place_of_key
 
@@ -112,22 +114,25 @@ import os, sys
 from pathlib import Path
 from mainstay.serving.evidence_slots import *
 counts = Counts(Path(sys.argv[1]), "r1", 1, 0)
-counts.answered(CANDIDATE, 0.0, 3)
+for _ in range(2):
+    counts.asked(CANDIDATE)
+counts.took(CANDIDATE, 0.0)
+counts.scored(CANDIDATE, 3)
 counts.failed(CANDIDATE)
 os.kill(os.getpid(), 9)
 """
     for _ in range(2):  # the second goes on with what the first has left
         assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     other = Counts(tmp_path, "r1", 1, 1)
-    other.answered(STABLE, 1e9, None)
+    assert [other.asked(arm) for arm in (STABLE, STABLE, STABLE, CANDIDATE)] == [True] * 4
+    other.took(STABLE, 1e9)
     other.refused(STABLE)
-    other.left(STABLE, None)
-    other.left(CANDIDATE, SECONDS[0])
+    other.took(CANDIDATE, SECONDS[0])
     other.compared(changed=True)
     other.compared(changed=False)
     other.dropped()
     Counts(tmp_path, "r1", 0, 0)
-    Counts(tmp_path, "r2", 0, 0).failed(STABLE)
+    Counts(tmp_path, "r2", 0, 0).asked(STABLE)
     late = (*[0] * len(SECONDS), 1)
     early = (3, *[0] * len(SECONDS))
     scores = (0, 0, 0, 2, *[0] * 16)
@@ -148,10 +153,45 @@ os.kill(os.getpid(), 9)
 def test_a_key_is_counted_once_whichever_worker_meets_it(tmp_path):
     one, other = Keys(tmp_path, "r1", 0), Keys(tmp_path, "r1", 0)
     places = [place_of_key("r1", str(number).encode()) for number in range(2000)]
-    firsts = [(one if number % 2 else other).first(place) for number, place in enumerate(places)]
-    assert sum(firsts) > 1990  # some are taken for others, as there are 4 million places
-    assert not any(one.first(place) or other.first(place) for place in places)
-    assert Keys(tmp_path, "r1", 1).first(places[0])
+    firsts = [(one if number % 2 else other).meets(place, ASKED) for number, place in enumerate(places)]
+    assert sum(firsts) > 1990  # some find another's key in their place, as there are two million places
+    assert not any(one.meets(place, ASKED) or other.meets(place, ASKED) for place in places)
+    counted = [place for place, first in zip(places, firsts, strict=True) if first]
+    assert all(one.meets(place, FAILED) for place in counted)
+    assert not any(other.meets(place, FAILED) for place in places)  # nor of those whose place is another's
+    assert Keys(tmp_path, "r1", 1).meets(places[0], ASKED)
+
+
+MET = st.tuples(st.integers(0, 3), st.sampled_from(["answers", "fails", "refuses"]), st.sampled_from((0.001, 0.1, 2.0)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(MET, max_size=30))
+def test_a_caller_counts_once_with_the_worst_that_he_met_whichever_worker_he_asked(tmp_path_factory, met):
+    """Only his first request counted, so that a version that failed all later ones went through."""
+    run = tmp_path_factory.mktemp("run")
+    workers = [(Counts(run, "r", 0, worker), Keys(run, "r", 0)) for worker in range(2)]
+    worst: dict[int, tuple[set[str], float]] = {}
+    for number, (caller, what, seconds) in enumerate(met):
+        tally = CallerCounts(*workers[number % 2], place_of_key("r", str(caller).encode()))
+        assert tally.asked(caller % 2) == (caller not in worst)
+        known, slowest = worst.get(caller, (set(), 0.0))
+        if what == "answers":
+            tally.took(caller % 2, seconds)
+        else:
+            (tally.failed if what == "fails" else tally.refused)(caller % 2)
+        worst[caller] = known | {what}, max(slowest, seconds if what == "answers" else 0.0)
+    for arm in (STABLE, CANDIDATE):
+        of = [each for caller, each in worst.items() if caller % 2 == arm]
+        times = Counter(evidence_slots.bin_of(slowest) for known, slowest in of if "answers" in known)
+        (seen,) = evidence_slots.seen(run, "r") or (Seen(step=0),)
+        found = seen.candidate if arm else seen.stable
+        assert found.requests == len(of)
+        assert (found.errors, found.refused) == (
+            sum("fails" in known for known, _ in of),
+            sum("refuses" in known for known, _ in of),
+        )
+        assert {at: count for at, count in enumerate(found.seconds) if count} == times
 
 
 def classified(*shares: float, label: int = 0) -> Answers:

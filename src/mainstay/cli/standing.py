@@ -192,7 +192,7 @@ def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
     ours, theirs = rollout.counts["candidate"], rollout.counts["stable"]
     if ours.requests or theirs.requests:
         yield (
-            f"  This step: {rollout.candidate} had {ours.requests:,} requests ({ours.errors:,} failed, "
+            f"  This step: {rollout.candidate} had {ours.requests:,} {rollout.counted_as} ({ours.errors:,} failed, "
             f"{ours.refused:,} refused), {rollout.stable} {theirs.requests:,} ({theirs.errors:,} failed, "
             f"{theirs.refused:,} refused)"
         )

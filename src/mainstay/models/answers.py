@@ -29,6 +29,8 @@ class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
     outputs: Mapping[str, Array] | None = None
     seconds: float | None = None
     """That the model computed, where another process tells; of answers that were computed together, of all of them."""
+    alone: bool = True
+    """Whether the rows were computed without those of other requests, so that the time is this request's own."""
 
     def __len__(self) -> int:
         if self.outputs:
@@ -49,7 +51,9 @@ class Answers(msgspec.Struct, frozen=True, eq=False):  # made for each request
             return None if array is None else array[chosen]
 
         outputs = None if self.outputs is None else {name: array[chosen] for name, array in self.outputs.items()}
-        return Answers(part(self.values), part(self.labels), part(self.probabilities), outputs, self.seconds)
+        return Answers(
+            part(self.values), part(self.labels), part(self.probabilities), outputs, self.seconds, self.alone
+        )
 
     @staticmethod
     def joined(parts: Sequence[Answers]) -> Answers:

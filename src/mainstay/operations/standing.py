@@ -15,6 +15,7 @@ from mainstay.registry.errors import ModelNotFound
 from mainstay.registry.evidence import Evidence, Seen
 from mainstay.registry.records import Deployment, Member, Rollout
 from mainstay.registry.store import Registry
+from mainstay.rollout.comparing import counted_as
 from mainstay.rollout.decide import CONCLUDED
 from mainstay.rollout.results import Measured, Verdict
 
@@ -58,6 +59,8 @@ class RolloutNow(msgspec.Struct, frozen=True, kw_only=True):
     """That an A/B test ended with; None: it still runs, or the rollout is none."""
     counts: dict[str, Counts]
     """In this step, of "candidate" and "stable"."""
+    counted_as: str
+    """"requests"; or "callers", each with the worst that he met."""
     approvers: list[str]
     approvals: list[str]
     reason: str
@@ -181,6 +184,7 @@ def rollout_now(rollout: Rollout, evidence: Evidence) -> RolloutNow:
         words=verdict.get("words", ""),
         measures=msgspec.convert(verdict.get("measures", []), list[Measured]),
         verdict=msgspec.convert(verdict.get(CONCLUDED), Verdict | None),
+        counted_as=counted_as(rollout.plan, rollout.step),
         counts={
             name: Counts(requests=arm.requests, errors=arm.errors, refused=arm.refused) for name, arm in arms.items()
         },

@@ -12,7 +12,7 @@ from mainstay.registry.evidence import Arm, Evidence, Seen
 from mainstay.registry.plans import Plan
 from mainstay.rollout import wording
 from mainstay.rollout.betting import log_evidence
-from mainstay.rollout.comparing import compared
+from mainstay.rollout.comparing import compared, counted_as
 from mainstay.rollout.measuring import e_value, measured
 from mainstay.rollout.results import Analysis, Measured, Result
 from mainstay.rollout.verdict import with_verdict
@@ -41,7 +41,7 @@ def analyse(plan: Plan, step: int, evidence: Evidence) -> Analysis:
         measures = tuple(Measured(name="counts", result="error", words=words) for words in wrong)
         return Analysis(result="error", words="; ".join(wrong), measures=measures)
     here = next((seen for seen in evidence.steps if seen.step == step), Seen(step=step))
-    measures = (*_amounts(plan, here.candidate), *measured(plan, step, evidence), *_told(evidence))
+    measures = (*_amounts(plan, here), *measured(plan, step, evidence), *_told(evidence))
     result = next(result for result in GRAVITY if any(one.result == result for one in measures))
     telling = [f"{one.name}: {one.words}" for one in measures if one.result == result and one.name != "process"]
     if result == "successful":
@@ -76,7 +76,8 @@ def contradictions(plan: Plan, evidence: Evidence) -> Iterable[str]:
 
 
 def _of_an_arm(name: str, arm: Arm) -> Iterable[str]:
-    if arm.errors + arm.refused > arm.requests + RACE:
+    # A caller who is counted as one may have met both.
+    if max(arm.errors, arm.refused) > arm.requests + RACE:
         yield f"{name} failed {arm.errors:,} and refused {arm.refused:,} of {arm.requests:,} requests"
     if sum(arm.seconds) > arm.requests + RACE:
         yield f"{name} has {sum(arm.seconds):,} computing times of {arm.requests:,} requests"
@@ -84,9 +85,10 @@ def _of_an_arm(name: str, arm: Arm) -> Iterable[str]:
         yield f"{name} was wrong in {arm.wrong:,} of {arm.labelled:,} labelled answers"
 
 
-def _amounts(plan: Plan, candidate: Arm) -> Iterable[Measured]:
+def _amounts(plan: Plan, here: Seen) -> Iterable[Measured]:
     """Whether there is enough to judge by."""
-    yield _amount("requests", "requests that the candidate is to answer", candidate.requests, plan.checks.least)
+    candidate, what = here.candidate, counted_as(plan, here.step)
+    yield _amount("requests", f"{what} that the candidate is to answer", candidate.requests, plan.checks.least)
     if plan.checks.least_labels:
         yield _amount(
             "labels",

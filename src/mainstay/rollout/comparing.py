@@ -26,6 +26,12 @@ def comparison(plan: Plan, step: int) -> Comparison:
     return "alone"
 
 
+def counted_as(plan: Plan, step: int) -> Literal["requests", "callers"]:
+    """What the counts of a step are of. Where a caller's requests are drawn for a version all together, he is counted
+    once, with the worst that he met."""
+    return "callers" if plan.sticky is not None and comparison(plan, step) == "drawn" else "requests"
+
+
 def chance(plan: Plan, step: int) -> float:
     """The probability at most that an event of this step is the candidate's if it is no worse.
 

@@ -20,7 +20,7 @@ from mainstay.rollout.betting import (
     log_mean,
     most,
 )
-from mainstay.rollout.comparing import Compared, alone, compared, comparison, counting, slower_than
+from mainstay.rollout.comparing import Compared, alone, compared, comparison, counted_as, counting, slower_than
 from mainstay.rollout.results import Measured, Result
 
 WEIGHTS = {
@@ -40,6 +40,7 @@ BETTER = tuple(name for name in WEIGHTS if name.startswith("better"))
 """Those of an A/B test alone, which looks at both sides: `verdict` has them."""
 SUSPECT = 0.1
 """Part of its limit from which a measure's evidence holds a step until there is more."""
+NO_TIME = "no computing time of the candidate is known: only what was not computed together with others' rows has one"
 MOST_EVIDENCE = 1e300
 """Beyond it, an e-value is not told from another: JSON has no infinity."""
 
@@ -52,7 +53,8 @@ class Happening:
     verb: str
     hits: Callable[[Arm], int]
     of: Callable[[Arm], int]
-    what: str = "requests"
+    what: str | None = None
+    """None: requests, or callers."""
 
 
 ERRORS = Happening("errors", "failed", lambda arm: arm.errors, lambda arm: arm.requests)
@@ -93,7 +95,7 @@ def measured(plan: Plan, step: int, evidence: Evidence) -> list[Measured]:
         if plan.checks.shift is not None:
             found.append(_scores(both, shown, before, plan.checks.shift, limit=limit["scores"]))
     if single:
-        found.append(_error_limit(plan, single, limit["error limit"], servers))
+        found.append(_error_limit(plan, single, limit["error limit"]))
     return found
 
 
@@ -130,7 +132,8 @@ def _more_often(happening: Happening, both: Compared, shown: Seen, before: str, 
     theirs, all_of_them = counts[:, 1], counts.sum(axis=-1)
     value = e_value(float(both.together(lambda at: log_evidence(theirs[at], all_of_them[at], both.chances[at]))))
     low, high, still = times_as_often(both, theirs, all_of_them, both.plan.checks.false_alarms)
-    candidate, stable = (wording.of(hits(arm), of(arm), happening.what) for arm in (shown.candidate, shown.stable))
+    what = happening.what or counted_as(both.plan, shown.step)
+    candidate, stable = (wording.of(hits(arm), of(arm), what) for arm in (shown.candidate, shown.stable))
     return Measured(
         name=happening.name,
         result=judged(value, limit),
@@ -163,7 +166,7 @@ def _time(both: Compared, shown: Seen, before: str, limit: float) -> Measured:
     """Whether the candidate's times are over a bound more often than what the stable version's are with the allowance:
     the wealth is spread over all bounds."""
     if not any(sum(seen.candidate.seconds) for seen in both.seen):
-        return Measured(name="computing time", result="pending", words="no computing time of the candidate is known")
+        return Measured(name="computing time", result="pending", words=NO_TIME)
     theirs, all_of_them = slowness(both)
     logs = both.together(lambda at: log_evidence(theirs[:, at], all_of_them[:, at], both.chances[at]))
     value, checks = e_value(float(log_mean(logs))), both.plan.checks
@@ -259,10 +262,10 @@ def _distance(stable: Sequence[int], candidate: Sequence[int]) -> float:
     return float(np.abs(one - other).max())
 
 
-def _error_limit(plan: Plan, seen: Sequence[Seen], limit: float, servers: int) -> Measured:
+def _error_limit(plan: Plan, seen: Sequence[Seen], limit: float) -> Measured:
     requests, errors = sum(one.candidate.requests for one in seen), sum(one.candidate.errors for one in seen)
     allowed, doubt = plan.checks.error_limit, plan.checks.false_alarms
-    value, possible = _rate(errors / servers, requests / servers, allowed, doubt)
+    value, possible = _rate(errors, requests, allowed, doubt)
     return Measured(
         name="error limit",
         result=judged(value, limit),

@@ -16,7 +16,7 @@ from mainstay.registry.plans import Plan
 from mainstay.registry.records import Rollout
 from mainstay.rollout import wording
 from mainstay.rollout.betting import Floats, log_evidence, log_mean
-from mainstay.rollout.comparing import Compared, compared, slower_than
+from mainstay.rollout.comparing import Compared, compared, counted_as, slower_than
 from mainstay.rollout.measuring import ERRORS, QUALITY, Happening, e_value, finite, limits, times_as_often, unanswered
 from mainstay.rollout.results import Analysis, Measured, Verdict
 from mainstay.rollout.states import Cause
@@ -90,9 +90,8 @@ def _less_often(happening: Happening, both: Compared, limit: float) -> Measured:
     value = e_value(float(both.together(lambda at: log_evidence(stable[at], events[at], 1.0 - both.chances[at]))))
     low, high, still = times_as_often(both, candidate, events, both.plan.checks.false_alarms)
     shown = both.seen[-1]
-    theirs, its = (
-        wording.of(happening.hits(arm), happening.of(arm), happening.what) for arm in (shown.candidate, shown.stable)
-    )
+    what = happening.what or counted_as(both.plan, shown.step)
+    theirs, its = (wording.of(happening.hits(arm), happening.of(arm), what) for arm in (shown.candidate, shown.stable))
     return _better(
         f"better in {happening.name}",
         f"the candidate {happening.verb} {theirs}, stable {its}; {wording.in_favour(value, limit)}; {still}",

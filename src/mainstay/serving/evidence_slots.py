@@ -16,9 +16,6 @@ from mainstay.serving.mapped import mapped
 FOLDER = "rollouts"
 """In the run's folder: a folder for each rollout."""
 STABLE, CANDIDATE = 0, 1
-KEYS = 1 << 21
-"""Places for the keys of a step of a sticky rollout: of 100,000, one in forty is taken for another, and not counted."""
-
 _REQUESTS, _ERRORS, _REFUSED = 0, 1, 2
 _SECONDS = 3
 _SCORES = _SECONDS + len(SECONDS) + 1
@@ -38,35 +35,30 @@ class Counts:
         folder.mkdir(parents=True, exist_ok=True)
         self._numbers = memoryview(mapped(folder / f"{step}.{worker}.counts", 8 * _NUMBERS)).cast("q")
 
-    def answered(self, arm: int, seconds: float, score: int | None) -> None:
-        """Counts a request that was answered.
+    def asked(self, arm: int) -> bool:
+        """Counts a request that was meant for `arm` (`STABLE` or `CANDIDATE`). Whether it is new evidence: it is."""
+        self._numbers[arm * _ARM + _REQUESTS] += 1
+        return True
 
-        Args:
-            arm: `STABLE` or `CANDIDATE`.
-            seconds: of computing, those of the stable version with what the plan allows the candidate.
-            score: the bin of what was answered; None: it has none.
-        """
-        numbers, begins = self._numbers, arm * _ARM
-        numbers[begins] += 1
-        numbers[begins + _SECONDS + bisect_left(SECONDS, seconds)] += 1
-        if score is not None:
-            numbers[begins + _SCORES + score] += 1
+    def took(self, arm: int, seconds: float) -> None:
+        """Counts the time of computing, that of the stable version with what the plan allows the candidate."""
+        self.took_bin(arm, bin_of(seconds))
+
+    def took_bin(self, arm: int, place: int, by: int = 1) -> None:
+        """Counts a time by its bin, or takes one back."""
+        self._numbers[arm * _ARM + _SECONDS + place] += by
+
+    def scored(self, arm: int, score: int) -> None:
+        """Counts what was answered by its bin."""
+        self._numbers[arm * _ARM + _SCORES + score] += 1
 
     def failed(self, arm: int) -> None:
-        """Counts a request that failed for a reason of the version's own."""
-        self._numbers[arm * _ARM + _REQUESTS] += 1
+        """Counts that a request failed for a reason of the version's own."""
         self._numbers[arm * _ARM + _ERRORS] += 1
 
     def refused(self, arm: int) -> None:
-        """Counts a request whose rows were not taken."""
-        self._numbers[arm * _ARM + _REQUESTS] += 1
+        """Counts that the rows of a request were not taken."""
         self._numbers[arm * _ARM + _REFUSED] += 1
-
-    def left(self, arm: int, seconds: float | None) -> None:
-        """Counts a request whose caller went before its answer was there, having seen so many seconds of computing."""
-        self._numbers[arm * _ARM + _REQUESTS] += 1
-        if seconds is not None:
-            self._numbers[arm * _ARM + _SECONDS + bisect_left(SECONDS, seconds)] += 1
 
     def compared(self, *, changed: bool) -> None:
         """Counts a row that both versions were asked."""
@@ -78,23 +70,9 @@ class Counts:
         self._numbers[_DROPPED] += 1
 
 
-class Keys:
-    """The keys that were counted in a step of a sticky rollout, by all workers of a server."""
-
-    __slots__ = ("_seen",)
-
-    def __init__(self, run: Path, rollout: str, step: int) -> None:
-        folder = run / FOLDER / rollout
-        folder.mkdir(parents=True, exist_ok=True)
-        self._seen = mapped(folder / f"{step}.keys", KEYS)
-
-    def first(self, place: int) -> bool:
-        """Whether the key at a place (see `splitting.place_of_key`) comes for the first time."""
-        at = place % KEYS  # the low bits; the share is decided by the high ones
-        if self._seen[at]:
-            return False
-        self._seen[at] = 1  # a byte, not a bit: two workers write without undoing each other's
-        return True
+def bin_of(seconds: float) -> int:
+    """The bin of a time."""
+    return bisect_left(SECONDS, seconds)
 
 
 def seen(run: Path, rollout: str) -> tuple[Seen, ...]:
@@ -127,7 +105,8 @@ def _seen(step: int, numbers: list[int]) -> Seen:
 
 
 def _arm(numbers: list[int]) -> Arm:
-    seconds, scores = tuple(numbers[_SECONDS:_SCORES]), tuple(numbers[_SCORES:_ARM])
+    # A time that one worker takes back was counted by another, whose file may have been read before.
+    seconds, scores = tuple(max(0, each) for each in numbers[_SECONDS:_SCORES]), tuple(numbers[_SCORES:_ARM])
     return Arm(
         requests=numbers[_REQUESTS],
         errors=numbers[_ERRORS],

@@ -28,6 +28,10 @@ class HostDied(HostGone):
     """A version's host process ended, or closed the connection, while it was answering."""
 
 
+class HostSilent(HostGone):
+    """A version's host process is there, and did not answer in time."""
+
+
 class ModelFailed(MachineError):
     """A model in a host process failed on what it was asked; the process goes on."""
 
@@ -51,7 +55,7 @@ class HostClient:
         """The host's answers for rows.
 
         Raises:
-            HostGone: no host, or one that does not answer in time; HostDied: one that was lost meanwhile.
+            HostGone: no host; HostSilent: one that does not answer in time; HostDied: one that was lost meanwhile.
             InputError: the model does not take these rows.
             ModelFailed: it failed on them.
         """
@@ -94,7 +98,7 @@ class HostClient:
                 try:
                     line = await asyncio.wait_for(self._connected(), CONNECTED_WITHIN)
                 except TimeoutError:
-                    raise HostGone(self._words(f"did not answer within {CONNECTED_WITHIN:g} s")) from None
+                    raise HostSilent(self._words(f"did not answer within {CONNECTED_WITHIN:g} s")) from None
                 except OSError as error:
                     raise HostGone(self._words("cannot be reached")) from error
                 self._line = line
@@ -194,7 +198,7 @@ class _Line(asyncio.Protocol):
             if until <= now or future.done():
                 del self.waiting[identity]
                 if not future.done():
-                    future.set_exception(HostGone(self._words(f"did not answer within {within:g} s")))
+                    future.set_exception(HostSilent(self._words(f"did not answer within {within:g} s")))
             else:
                 first = min(first, until)
         if self.waiting:

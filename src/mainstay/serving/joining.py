@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+from msgspec import structs
 
 from mainstay.errors import MainstayError
 from mainstay.models.answers import Answers
@@ -56,8 +57,9 @@ def parted(answers: Answers, rows: Sequence[int]) -> list[Answers]:
     for array in arrays:
         if array is not None and len(array) != total:
             raise NotByRow(f"The model gave {len(array)} answers for {total} rows.")
+    shared = structs.replace(answers, alone=False)
     for count in rows:
-        parts.append(answers.rows(slice(at, at + count)))
+        parts.append(shared.rows(slice(at, at + count)))
         at += count
     return parts
 

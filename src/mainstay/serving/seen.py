@@ -23,6 +23,11 @@ class Seen:
         self._began: float | None = None
 
     @property
+    def key(self) -> int | None:
+        """The place of the caller's key, where keys decide who has the candidate."""
+        return None
+
+    @property
     def computing(self) -> float | None:
         """Seconds that the model has computed until now."""
         return self.seconds if self._began is None or self.seconds is not None else perf_counter() - self._began

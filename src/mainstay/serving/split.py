@@ -16,7 +16,7 @@ from mainstay.serving.patience import Caller, CallerGone, is_done
 from mainstay.serving.plane import LONGEST_WAIT, Plane, Target
 from mainstay.serving.protocols.codec import Given, Reply
 from mainstay.serving.seen import Seen
-from mainstay.serving.splitting import key_of_header
+from mainstay.serving.splitting import key_of_header, place_of_key
 from mainstay.serving.trials import Trial
 from mainstay.serving.walks import Request, Walk
 
@@ -45,7 +45,7 @@ class Split:
         request = Request(body, given, timeout, caller, None if tracer is None else tracer.begin(given))
         ours = Walk(self.plane, self.stable, request)
         if trial.is_sticky:
-            chosen, counted = await self._chosen(ours)
+            chosen, counted = await self._chosen(ours), request.key is not None
         elif trial.is_shadow:
             return await self._by_stable(ours, counted=chosen)
         else:
@@ -58,8 +58,9 @@ class Split:
         # A request that the candidate was to answer is its own, whoever answers it.
         return await self._by_stable(ours, counted=counted and not chosen)
 
-    async def _chosen(self, ours: Walk) -> tuple[bool, bool]:
-        """Whether a caller's key gives him the candidate, and whether his request is counted."""
+    async def _chosen(self, ours: Walk) -> bool:
+        """Whether a caller's key gives him the candidate. Who has no key stays where he was, and says nothing of either
+        version."""
         trial, key = self.trial, None
         if trial.key_of_field is None:
             key = key_of_header(ours.request.given.get(trial.wish.header or ""))
@@ -68,8 +69,10 @@ class Split:
                 key = trial.key_of_field((await ours.read()).cells)
             except Exception:  # noqa: BLE001 - the stable version will meet it again, and answer it
                 key = None
-        # Who has no key stays where he was, and says nothing of either version.
-        return (False, False) if key is None else trial.has(key)
+        if key is None:
+            return False
+        ours.request.key = place_of_key(trial.wish.rollout, key)
+        return trial.has(ours.request.key)
 
     async def _by_stable_alone(self, body: bytes, given: Given, timeout: float | None, caller: Caller | None) -> Reply:
         """As `_by_stable`, where nothing is read yet and nobody asks for a copy: most requests, and the same steps in
@@ -139,13 +142,15 @@ class Split:
             seconds = request.seconds
             self.candidate.counted.answered(200, rows=walk.rows, seconds=seconds)
             trial.took(seconds)
-            if counted and trial.wish.mode != "watch":
+            if counted and trial.wish.mode != "watch" and trial.compares(request.key):
                 trial.copies.start(lambda: self._compare(walk, ours))
         return reply
 
     def _leave(self, walk: Walk, waiting: asyncio.Future[Answers], *, counted: bool) -> None:
-        """Nobody waits for the candidate's answer any more; what comes of it is counted all the same."""
+        """Nobody waits for the candidate's answer any more; what comes of it is counted all the same, when it comes."""
         walk.trace = None
+        tally = self.trial.tally(walk.key)
+        new = counted and tally.asked(CANDIDATE)
 
         def end(waiting: asyncio.Future[Answers]) -> None:
             self.late.discard(waiting)
@@ -156,7 +161,7 @@ class Split:
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the candidate's
                     walk.error = error
             if counted:
-                self.trial.count(CANDIDATE, walk)
+                self.trial.conclude(CANDIDATE, walk, tally, new=new)
             self.trial.took(walk.request.seconds)
 
         self.late.add(waiting)

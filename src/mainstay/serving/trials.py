@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mainstay.models.answers import Answers
 from mainstay.registry.plans import WHOLE
+from mainstay.serving.caller_slots import COMPARED, CallerCounts, Keys
 from mainstay.serving.comparing import Score, changed, scoring
 from mainstay.serving.copying import Copies
-from mainstay.serving.evidence_slots import STABLE, Counts, Keys
+from mainstay.serving.evidence_slots import STABLE, Counts
+from mainstay.serving.host_client import HostGone, HostSilent
 from mainstay.serving.leases import Lease
 from mainstay.serving.models import Loaded
 from mainstay.serving.patience import CallerGone
@@ -17,7 +19,7 @@ from mainstay.serving.predictions.keeping import Kept
 from mainstay.serving.protocols.open_inference.inference import NamesAnother
 from mainstay.serving.routing import Candidate
 from mainstay.serving.seen import Seen
-from mainstay.serving.splitting import Urn, in_share, key_of_field, place_of_key
+from mainstay.serving.splitting import Urn, in_share, key_of_field
 from mainstay.serving.walks import is_refusal
 
 SHADOWS = 8
@@ -67,7 +69,8 @@ class Trial:
         self.is_sticky = sticky = wish.mode == "split" and (wish.header or wish.field) is not None
         compares = wish.mode in ("split", "shadow") and stable.signature.task != "general"
         self._kept = Kept(run, wish.rollout, worker) if compares else None
-        self._keys = Keys(run, wish.rollout, wish.step) if sticky else None
+        # Where everybody has the candidate there are no lots to be drawn together, and each request counts.
+        self._keys = Keys(run, wish.rollout, wish.step) if sticky and self.share < WHOLE else None
         self.key_of_field = key_of_field(stable.signature, wish.field) if sticky and wish.field is not None else None
         self._usual = 0.0
 
@@ -76,11 +79,19 @@ class Trial:
         """Whether the candidate may have traffic."""
         return self._lease is None or self._lease.holds
 
-    def has(self, key: bytes) -> tuple[bool, bool]:
-        """Whether a caller has the candidate, and whether his request counts: the first of a key in each step does."""
-        assert self._keys is not None
-        place = place_of_key(self.wish.rollout, key)
-        return in_share(place, self.share), self._keys.first(place)
+    def has(self, place: int) -> bool:
+        """Whether a caller has the candidate, by the place of his key (see `splitting.place_of_key`)."""
+        return in_share(place, self.share)
+
+    def tally(self, caller: int | None) -> Counts | CallerCounts:
+        """Counts a request, of a caller by the place of his key, or of anybody."""
+        if caller is None or self._keys is None:
+            return self.counts
+        return CallerCounts(self.counts, self._keys, caller)
+
+    def compares(self, caller: int | None) -> bool:
+        """Whether an answer is to be compared with the other version's: of a caller who has a key, his first one."""
+        return caller is None or self._keys is None or self._keys.meets(caller, COMPARED)
 
     @property
     def patience(self) -> float:
@@ -93,27 +104,38 @@ class Trial:
 
     def count(self, arm: int, seen: Seen) -> None:
         """Counts what came of a request, on the side of the version that it was meant for."""
-        seconds, error, answers = seen.computing, seen.error, seen.answers
-        if seconds is not None and arm == STABLE:
-            seconds = seconds * self.wish.slowdown + self.wish.slack
-        if error is None:
-            if answers is None or seconds is None:
-                self.counts.left(arm, seconds)
-                return
-            self.counts.answered(arm, seconds, self.score(answers))
+        if not _nobodys(seen.error):
+            tally = self.tally(seen.key)
+            self.conclude(arm, seen, tally, new=tally.asked(arm))
+
+    def conclude(self, arm: int, seen: Seen, tally: Counts | CallerCounts, *, new: bool) -> None:
+        """Counts the outcome of a request that was counted as asked; `new`: it is evidence of its own."""
+        error, answers = seen.error, seen.answers
+        if _nobodys(error):
+            return
+        if error is not None and not isinstance(error, CallerGone):
+            (tally.refused if is_refusal(error) else tally.failed)(arm)
+            return
+        # Of a time that is many callers', each would be bet on as if it were another; nor is it that of their rows.
+        seconds = seen.computing if answers is None or answers.alone else None
+        if seconds is not None:
+            tally.took(arm, seconds * self.wish.slowdown + self.wish.slack if arm == STABLE else seconds)
+        if error is None and answers is not None and new:
+            score = self.score(answers)
+            if score is not None:
+                tally.scored(arm, score)
             if self._kept is not None and seen.identity is not None:  # the caller was told it, and may tell the outcome
                 self._kept.add(seen.identity, arm, self.wish.step, answers)
-        elif isinstance(error, NamesAnother):
-            return  # who names a version has chosen for himself
-        elif isinstance(error, CallerGone):
-            self.counts.left(arm, seconds)
-        elif is_refusal(error):
-            self.counts.refused(arm)
-        else:
-            self.counts.failed(arm)
 
     def compare(self, ours: Answers, theirs: Answers) -> None:
         """Counts a row that both were asked, the first of each."""
         if len(ours) and len(theirs):
             differ = changed(ours, theirs, self.stable.signature, self.candidate.signature)
             self.counts.compared(changed=differ)
+
+
+def _nobodys(error: Exception | None) -> bool:
+    """Whether a request tells nothing of the version that it was meant for: who names one has chosen for himself; and
+    what fails because the host process died is one death, however many were on their way to it, and is counted as such
+    by who keeps the process."""
+    return isinstance(error, NamesAnother) or (isinstance(error, HostGone) and not isinstance(error, HostSilent))

@@ -29,12 +29,14 @@ class WrongShape(MainstayError):
 class Request:
     """What came, and who waits."""
 
-    __slots__ = ("begun", "body", "caller", "given", "long", "timeout", "trace")
+    __slots__ = ("begun", "body", "caller", "given", "key", "long", "timeout", "trace")
 
     def __init__(
         self, body: bytes, given: Given, timeout: float | None, caller: Caller | None, trace: Trace | None
     ) -> None:
         self.body, self.given, self.timeout, self.caller, self.trace = body, given, timeout, caller, trace
+        self.key: int | None = None
+        """The place of the caller's key, where keys decide who has the candidate."""
         self.begun = perf_counter()
         self.long = len(body) > LONG_BODY
 
@@ -56,6 +58,10 @@ class Walk(Seen):
         self._plane, self.target, self.request, self.asked = plane, target, request, asked
         self.trace = request.trace
         """Told of the steps, for as long as the request has no answer."""
+
+    @property
+    def key(self) -> int | None:
+        return self.request.key
 
     @property
     def rows(self) -> int:
