@@ -17,13 +17,14 @@ JSON = "application/json"
 
 
 @contextmanager
-def bare(model: Path, *, cores: str = "0", workers: int = 1) -> Iterator[tuple[int, int]]:
-    """The bare application: its port and its process id. `model` is the folder that `subjects.bare_files` wrote."""
+def bare(model: Path, *, cores: str = "0", workers: int = 1, app: str = "app") -> Iterator[tuple[int, int]]:
+    """The bare application: its port and its process id. `model` is the folder that `subjects.bare_files` wrote; `app`
+    is for one row by name, `rows` for many as bytes."""
     port = processes.free_ports()
     command = ["taskset", "-c", cores, sys.executable, "-m", "granian", "--interface", "rsgi", "--no-ws"]
     command += ["--loop", "uvloop", "--http", "1", "--workers", str(workers), "--port", str(port)]
     with processes.group(
-        [*command, "--log-level", "error", "bare:app"], cwd=HERE, env={**os.environ, "BARE_MODEL": str(model)}
+        [*command, "--log-level", "error", f"bare:{app}"], cwd=HERE, env={**os.environ, "BARE_MODEL": str(model)}
     ) as pid:
         yield port, pid
 

@@ -123,7 +123,8 @@ def single(subject: Subject, given: Given) -> None:
 
 
 def bulk(subject: Subject, given: Given) -> None:
-    """1,000 rows at once: as a binary tensor beside ONNX Runtime alone, and as JSON beside FastAPI."""
+    """1,000 rows at once: as a binary tensor beside ONNX Runtime alone, without and with granian in front of it, which
+    reads the same bytes and checks nothing; and as JSON beside FastAPI."""
     rows = (subject.rows * (1000 // len(subject.rows) + 1))[:1000]
     values = np.array([list(row.values()) for row in rows], dtype=np.float64)
     head = {
@@ -143,15 +144,20 @@ def bulk(subject: Subject, given: Given) -> None:
         document + values.tobytes(),
         {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(document))},
     )
-    with servers.mainstay(subject.project) as (ours, _):
+    with servers.mainstay(subject.project) as (ours, _), servers.bare(subject.bare, app="rows") as (bare, _):
         servers.ask(ours, PREDICT, subject.question.body)
-        alone, mine = [], []
+        servers.ask(bare, "/", values.tobytes())
+        alone, behind, mine = [], [], []
+        # Several wait at any time: a rate with one caller would be of his own pauses too.
+        many = {"connections": 4, "seconds": given.seconds, "cores": LOADER}
         for _ in range(given.rounds):
             alone.append(_alone(subject.bare, values, given.seconds))
-            mine.append(load.measure(ours, binary, connections=2, seconds=given.seconds, cores=LOADER))
+            behind.append(load.measure(bare, binary, **many))
+            mine.append(load.measure(ours, binary, **many))
         say(
             f"{subject.name}: 1,000 rows, binary tensor",
-            f"ONNX Runtime alone {middle(alone):,.0f}/s, Mainstay {middle(mine):,.0f}/s, ratio {ratios(mine, alone)}",
+            f"ONNX Runtime alone {middle(alone):,.0f}/s, behind granian {middle(behind):,.0f}/s, Mainstay "
+            f"{middle(mine):,.0f}/s, ratios {ratios(mine, alone)} and {ratios(mine, behind)}",
         )
         fastapi = CONTESTANTS[0]
         with _peer(fastapi, subject, given) as (theirs, _):

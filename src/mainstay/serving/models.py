@@ -29,7 +29,11 @@ from mainstay.serving.replies import Replies
 from mainstay.serving.routing import Placed
 
 LONGEST_INLINE = 0.001
-"""Seconds that a model may keep the event loop; what takes longer is computed in a thread."""
+"""Seconds that a model may keep the event loop; what takes longer is computed in slices, or in a thread."""
+SLICES = 4
+"""Slices in which rows are computed at most, between which the others are answered; of more, a thread costs less."""
+MIXED = 256
+"""Rows that a model is timed with. They are all different: the processor foresees what it is asked again."""
 APART = 2
 """Requests that a slow model in this process computes at once, each in a thread, where joining them gains nothing; a
 host process computes one."""
@@ -85,16 +89,26 @@ class Queues:
 
 
 class Inside:
-    """In this process: at once where that is fast, in a thread otherwise."""
+    """In this process: at once where that is fast, else in slices or in a thread."""
 
-    def __init__(self, model: Model, pool: Executor, *, inline_rows: int, queue: Callable[[Run], Batcher]) -> None:
-        """`inline_rows` is how many rows at most are computed in the event loop; `queue` is for what takes longer."""
+    def __init__(self, model: Model, pool: Executor, *, inline_rows: int, queue: Callable[..., Batcher]) -> None:
+        """`inline_rows` is how many rows at most keep the event loop at a time; `queue` is for what takes longer, with
+        its lanes."""
         self._answer, self._inline_rows = model.answer, inline_rows
-        # The queue knows nothing of this object: a circle would keep the model until Python looks for circles.
-        self.later = queue(_in_thread(model.answer, pool)).answer
+        # The queues know nothing of this object: a circle would keep the model until Python looks for circles.
+        self._in_thread = queue(_in_thread(model.answer, pool), lanes=APART).answer
+        self._in_slices = queue(_in_slices(model.answer, inline_rows), lanes=1).answer
+        signature = model.signature
+        self._most_sliced = 0 if signature.tensors or signature.outputs else SLICES * inline_rows
 
     def now(self, cells: Cells, rows: int) -> Answers | None:
         return self._answer(cells) if rows <= self._inline_rows else None
+
+    def later(
+        self, cells: Cells, deadline: float | None = None, began: Callable[[], None] | None = None
+    ) -> asyncio.Future[Answers]:
+        way = self._in_slices if len(cells) <= self._most_sliced else self._in_thread
+        return way(cells, deadline, began)
 
     async def close(self) -> None:
         """Nothing to let go of: the model's memory goes with its last reference."""
@@ -103,6 +117,21 @@ class Inside:
 def _in_thread(answer: Callable[[Cells], Answers], pool: Executor) -> Run:
     async def run(cells: Cells) -> Answers:
         return await asyncio.get_running_loop().run_in_executor(pool, answer, cells)
+
+    return run
+
+
+def _in_slices(answer: Callable[[Cells], Answers], most: int) -> Run:
+    """A run of tables, `most` rows at a time, between which the event loop has its turn."""
+
+    async def run(cells: Cells) -> Answers:
+        rows = len(cells)
+        each = -(-rows // -(-rows // most))  # slices of one size
+        parts = [answer(cells.rows(slice(0, each)))]
+        for start in range(each, rows, each):
+            await asyncio.sleep(0)
+            parts.append(answer(cells.rows(slice(start, start + each))))
+        return Answers.joined(parts)
 
     return run
 
@@ -147,7 +176,7 @@ async def load(placed: Placed, blobs: Path, pool: Executor, queues: Queues | Non
     place: Place
     if placed.socket is None:
         model, rows, most = await read(None, _inside, package)
-        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, most=most, lanes=APART))
+        place = Inside(model, pool, inline_rows=rows, queue=partial(queue, most=most))
     else:
         client = HostClient(placed.socket, version=placed.version, timeout=max(ANSWER_WITHIN, queues.timeout))
         try:
@@ -193,6 +222,9 @@ def _inside(package: Package) -> tuple[Model, int, int]:
     cells = model.read.rows(golden.rows)
     one = _fastest(model, cells.rows(slice(0, 1)))
     rows = inline_rows(one, _fastest(model, cells), len(cells))
+    if rows > len(cells):
+        mixed = mixed_rows(cells, min(rows, MIXED))
+        rows = inline_rows(one, _fastest(model, mixed), len(mixed))
     several = None if rows else sample(model.signature, golden, model.read)
     return model, rows, ALONE if several is None else most_rows_here(model.answer, several)
 
@@ -219,6 +251,13 @@ def inline_rows(one: float, several: float, rows: int) -> int:
     each = max(several - one, 0.0) / max(rows - 1, 1)
     # A share of the first row is assumed where no difference could be measured.
     return 1 + int((LONGEST_INLINE - one) / max(each, one / 20))
+
+
+def mixed_rows(cells: Cells, rows: int) -> Cells:
+    """So many rows, of which each number is that of its column in some row of a table; the rest is row by row."""
+    chosen = np.random.default_rng(0).integers(0, len(cells), (rows, cells.numbers.shape[1] + 1))
+    mixed = cells.rows(chosen[:, -1])
+    return Cells(np.take_along_axis(cells.numbers, chosen[:, :-1], 0), mixed.texts, mixed.tensors)
 
 
 def _fastest(model: Model, cells: Cells, times: int = 10) -> float:

@@ -12,6 +12,10 @@ from mainstay.serving.strict import BadBody
 T = TypeVar("T")
 
 
+SOON = 0.005
+"""Seconds that are waited before anybody looks whether the caller is still there: to look costs more than to answer."""
+
+
 class Caller(Protocol):
     """Who waits for an answer, as his port knows him."""
 
@@ -62,28 +66,34 @@ def seconds_in(microseconds: object) -> float | None:
 
 
 async def while_there(caller: Caller, asking: Awaitable[T]) -> T:
-    """What a coroutine or a future gives; it is cancelled when the caller is gone.
+    """What a coroutine or a future gives; it is cancelled when the caller is gone, where it takes longer than
+    `SOON`.
 
     Raises:
         CallerGone: that happened.
     """
-    task = asyncio.ensure_future(asking)
-    left = caller.client_disconnect()
+    task, left = asyncio.ensure_future(asking), list[Any]()
+
+    def look() -> None:
+        left.append(caller.client_disconnect())
+        left[0].add_done_callback(leave)
 
     def leave(_: object) -> None:
         task.cancel()
 
-    left.add_done_callback(leave)
+    watch = asyncio.get_running_loop().call_later(SOON, look)
     try:
         return await task
     except asyncio.CancelledError:
-        if not left.done() or left.cancelled():
+        if not left or not left[0].done() or left[0].cancelled():
             task.cancel()  # it is this task that was cancelled
             raise
         raise CallerGone from None
     finally:
-        left.remove_done_callback(leave)
-        left.cancel()
+        watch.cancel()
+        for each in left:
+            each.remove_done_callback(leave)
+            each.cancel()
 
 
 async def is_done(asked: asyncio.Future[Any], within: float, caller: Caller | None) -> bool:
