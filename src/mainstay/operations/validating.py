@@ -13,6 +13,7 @@ from mainstay.errors import CheckFailed, MainstayError
 from mainstay.models.answers import Answers
 from mainstay.models.package import Package
 from mainstay.models.signature import Cells, InputError, Reader, Signature
+from mainstay.operations.interfaces import differences
 from mainstay.operations.operator import admitted, allowed_here
 from mainstay.operations.trial_rows import trial_rows
 from mainstay.registry.records import Version
@@ -81,6 +82,8 @@ def validated(
         notes.append(f"{stable.ref} could not be asked here: {error}")
     signatures = (package.signature,) if other is None else (package.signature, other.signature)
     rows = trial_rows(folder, candidate.model, signatures)
+    if other is not None:
+        notes += differences(package.signature, other.signature, stable.ref)
     if rows.note:
         notes.append(f"no held-out rows were asked: {rows.note}")
     try:
