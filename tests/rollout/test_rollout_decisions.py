@@ -92,8 +92,12 @@ def test_a_step_that_lacks_evidence_for_too_long_pauses_with_its_share(result):
         "inconclusive", "paused", "split", 100
     )  # fmt: skip
     waits = after(running, paused)
+    told = "error" if result == "error" else "inconclusive"
+    assert waits.verdict["result"] == noted(waits, world(), said(result)).verdict["result"] == told
+    assert noted(waits, world(), said("successful")).verdict["result"] == "successful"
     going = after(waits, persons.resume(waits, "wait"))
     assert decide(going, world(elapsed=1.0), said(result)) is None, "its patience begins anew"
+    assert noted(going, world(elapsed=1.0), said(result)).verdict["result"] == result
 
 
 def test_what_no_rule_decides_pauses_for_a_person():

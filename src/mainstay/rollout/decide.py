@@ -84,6 +84,8 @@ def decide(rollout: Rollout, world: World, analysis: Analysis) -> Decision | Non
 def noted(rollout: Rollout, world: World, analysis: Analysis) -> Note:
     """What the registry is to keep where `decide` found no move: the time held, and what the rollout waits for."""
     outlook = _outlook(rollout, world, analysis)
+    if rollout.state == "paused" and rollout.verdict.get("result") == "inconclusive":
+        analysis = _inconclusive(analysis)  # until a person has it go on
     errors = (
         {_ERRORS_KEY: _errors(rollout, analysis), _SINCE_KEY: rollout.revision} if analysis.result == "error" else {}
     )
@@ -259,8 +261,14 @@ def _undecided(rollout: Rollout, world: World, analysis: Analysis) -> Decision |
         if analysis.verdict is not None and rollout.state == "progressing":
             lacking = "" if analysis.result == "running" else f"; {analysis.words}"
             why = f"no difference found in {held:.0f} s: {analysis.verdict.words}{lacking}; {_by_a_person(rollout)}"
-        return moved(rollout, "inconclusive", "paused", why, held=held, analysis=analysis)
+        return moved(rollout, "inconclusive", "paused", why, held=held, analysis=_inconclusive(analysis))
     return None
+
+
+def _inconclusive(analysis: Analysis) -> Analysis:
+    """An analysis that nobody waits for any more: what it lacked it lacks."""
+    lacks = analysis.result in ("pending", "running")
+    return msgspec.structs.replace(analysis, result="inconclusive") if lacks else analysis
 
 
 def _by_a_person(rollout: Rollout) -> str:
