@@ -198,14 +198,19 @@ def test_the_commands_tell_it_in_sentences(in_project: Path, capfd: pytest.Captu
         assert rollout is not None
         arms = {"stable": Arm(requests=1900), "candidate": Arm(requests=100, errors=2)}
         registry.report("m", Evidence(rollout=rollout.id, steps=(Seen(step=0, **arms),)))
-        measure = {"name": "errors", "result": "running", "words": "2 of 100", "numbers": {}, "e_value": 3.5}
-        verdict = {"result": "running", "words": "errors: 2 of 100", "measures": [measure], "waits_for": "evidence"}
+        words = "2 of 100; evidence 3.5, limit 333; at most 40 times"
+        measure = {"name": "errors", "result": "running", "words": words, "numbers": {}, "e_value": 3.5}
+        verdict = {"result": "running", "words": f"errors: {words}", "measures": [measure], "waits_for": "evidence"}
         registry.note_rollout(rollout, held=192.0, verdict=verdict)
     text = said("status")
     assert "loans:1 takes the traffic" in text
     assert "(canary): progressing, step 1 of 2, 5 % of the traffic, held 3m 12s of 10m 00s." in text
     assert "loans:2 had 100 requests (2 failed, 0 refused), loans:1 1,900" in text
-    assert "loans:2 errors\trunning\t3.5\t2 of 100\n" in text
+    assert "loans:2 errors\trunning\t3.5\t2 of 100 …\n" in text
+    assert "Evidence, running: errors: 2 of 100; evidence 3.5, limit 333 …\n" in text
+    text = said("status", "--verbose")
+    assert f"loans:2 errors\trunning\t3.5\t{words}\n" in text
+    assert f"Evidence, running: errors: {words}\n" in text
     document = json.loads(said("status", "loans", "--json"))
     assert document["models"][0]["rollout"]["counts"]["candidate"]["errors"] == 2
     assert "is paused at 5 %" in said("pause", "loans")
@@ -214,7 +219,9 @@ def test_the_commands_tell_it_in_sentences(in_project: Path, capfd: pytest.Captu
     with drawn.capture() as captured:
         drawn.print(picture(status(in_project)))
     assert "loans:2 errors" in captured.get()
-    assert "rolled back: loans:1 answers all of loans's traffic" in said("rollback", "loans")
+    back = said("rollback", "loans", "--reason", "one; two; three")
+    assert "rolled back: loans:1 answers all of loans's traffic" in back
+    assert "one; two …" in said("history", "loans") and "one; two; three" in said("history", "loans", "--verbose")
     assert "was rolled back at" in said("status", "loans")
     assert "started" not in said("deploy", "loans:2", "--strategy", "canari", code=2)
 

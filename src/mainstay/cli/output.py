@@ -13,9 +13,12 @@ from mainstay.cli.showing import console, show
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Json", "console", "number", "show", "table"]
+__all__ = ["Json", "Verbose", "brief", "console", "number", "say_servers", "show", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, for programs.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Tell all that was measured, and not the figures alone.")]
+CLAUSES = 2
+"""Of what was measured, that are shown unless all are asked for: the figures, and how much they say."""
 
 
 def table(out: Console, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
@@ -43,3 +46,17 @@ def _one_line(cell: str) -> str:
 def number(value: float | None) -> str:
     """A number to four significant digits; a dash where there is none."""
     return "–" if value is None else f"{value:.4g}"
+
+
+def brief(words: str, clauses: int = CLAUSES) -> str:
+    """The first clauses of what was measured, which have the figures that decided."""
+    parts = words.split("; ")
+    return words if len(parts) <= clauses else f"{'; '.join(parts[:clauses])} …"
+
+
+def say_servers(urls: Sequence[str], *, otherwise: str = "") -> None:
+    """Which running servers have followed; `otherwise` is said where none runs."""
+    if urls:
+        typer.echo(f"Acknowledged by {len(urls)} running server(s): {', '.join(urls)}")
+    elif otherwise:
+        typer.echo(otherwise)

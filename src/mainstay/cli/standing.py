@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mainstay.cli.output import console, number, show, table
+from mainstay.cli.output import brief, console, number, show, table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 EVERY = 0.5
 """Seconds between two looks."""
+Said = Callable[[str], str]
+"""How what was measured is told: briefly, or all of it."""
 HEADERS = ("measure", "result", "evidence", "what was seen")
 
 
-def sentences(status: Status) -> list[str]:
+def sentences(status: Status, *, verbose: bool = False) -> list[str]:
     """What a status says, a line each, but for its tables."""
     lines: list[str] = []
     for model in status.models:
-        lines += [*_of_model(model), ""]
+        lines += [*_of_model(model, str if verbose else brief), ""]
     if not status.models:
         lines += ["Nothing is deployed. Next: mainstay deploy MODEL:NUMBER", ""]
     if not status.servers:
@@ -37,11 +39,16 @@ def sentences(status: Status) -> list[str]:
     return lines
 
 
-def measures(status: Status) -> list[tuple[str, ...]]:
+def measures(status: Status, *, verbose: bool = False) -> list[tuple[str, ...]]:
     """The rows of what was measured of the rollouts that run."""
     running = [model.rollout for model in status.models if model.rollout is not None]
     return [
-        (f"{rollout.candidate} {each.name}", each.result, number(each.e_value), each.words)
+        (
+            f"{rollout.candidate} {each.name}",
+            each.result,
+            number(each.e_value),
+            each.words if verbose else brief(each.words, 1),
+        )
         for rollout in running
         if rollout.ended_at is None
         for each in rollout.measures
@@ -53,17 +60,19 @@ def servers(status: Status) -> list[tuple[str, ...]]:
     return [(each.url, f"{each.pid} on {each.host}", _server(each)) for each in status.servers]
 
 
-def draw(out: Console, status: Status) -> None:
+def draw(out: Console, status: Status, *, verbose: bool = False) -> None:
     """A status, once."""
-    for line in sentences(status):
+    for line in sentences(status, verbose=verbose):
         out.print(line, markup=False)
-    if rows := measures(status):
+    if rows := measures(status, verbose=verbose):
         table(out, HEADERS, rows)
     if status.servers:
         table(out, ("server", "process", "state"), servers(status))
 
 
-def watch(read: Callable[[], Status], *, rollout: str | None = None, as_json: bool = False) -> RolloutNow | None:
+def watch(
+    read: Callable[[], Status], *, rollout: str | None = None, verbose: bool = False, as_json: bool = False
+) -> RolloutNow | None:
     """Shows how things stand until Ctrl-C; of one rollout, by its id, until it has ended.
 
     A terminal has a picture that is drawn again; elsewhere there are lines, and JSON is one object a line, whenever
@@ -75,25 +84,27 @@ def watch(read: Callable[[], Status], *, rollout: str | None = None, as_json: bo
     out = console()
     try:
         if out.is_terminal and not as_json:
-            return _live(out, read, rollout)
-        return _told(out, read, rollout, as_json=as_json)
+            return _live(out, read, rollout, verbose=verbose)
+        return _told(out, read, rollout, verbose=verbose, as_json=as_json)
     except KeyboardInterrupt:
         return None
 
 
-def _live(out: Console, read: Callable[[], Status], rollout: str | None) -> RolloutNow | None:
+def _live(out: Console, read: Callable[[], Status], rollout: str | None, *, verbose: bool) -> RolloutNow | None:
     from rich.live import Live  # noqa: PLC0415
 
-    with Live(picture(read()), console=out, auto_refresh=False) as live:
+    with Live(picture(read(), verbose=verbose), console=out, auto_refresh=False) as live:
         while True:
             status = read()
-            live.update(picture(status), refresh=True)
+            live.update(picture(status, verbose=verbose), refresh=True)
             if (ended := _ended(status, rollout)) is not None:
                 return ended
             time.sleep(EVERY)
 
 
-def _told(out: Console, read: Callable[[], Status], rollout: str | None, *, as_json: bool) -> RolloutNow | None:
+def _told(
+    out: Console, read: Callable[[], Status], rollout: str | None, *, verbose: bool, as_json: bool
+) -> RolloutNow | None:
     before: object = None
     while True:
         status = read()
@@ -101,7 +112,7 @@ def _told(out: Console, read: Callable[[], Status], rollout: str | None, *, as_j
             if as_json:
                 show(status, as_json=True, human=lambda _: None)
             else:
-                for line in _briefly(status):
+                for line in _briefly(status, str if verbose else brief):
                     typer.echo(line)
             before = now
         if (ended := _ended(status, rollout)) is not None:
@@ -123,18 +134,18 @@ def _changes(status: Status) -> object:
     return seen, status.leader, [(server.url, server.errors) for server in status.servers]
 
 
-def _briefly(status: Status) -> Iterator[str]:
+def _briefly(status: Status, said: Said) -> Iterator[str]:
     """A line a model, and what is wrong."""
     for model in status.models:
         rollout = model.rollout
         if rollout is None:
             yield f"{model.version} takes the traffic."
         elif rollout.ended_at is not None:
-            yield from _of_ended(rollout)
+            yield from _of_ended(rollout, said)
         else:
             news = rollout.result and rollout.words != rollout.why
-            evidence = f"; evidence {rollout.result}: {rollout.words}" if news else ""
-            yield f"{rollout.candidate} {_named(rollout.state)}{_where(rollout)}: {rollout.why}{evidence}"
+            evidence = f"; evidence {rollout.result}: {said(rollout.words)}" if news else ""
+            yield f"{rollout.candidate} {_named(rollout.state)}{_where(rollout)}: {said(rollout.why)}{evidence}"
             if status.leader is None:
                 yield "Nobody moves rollouts: run mainstay up."
     for server in status.servers:
@@ -146,15 +157,18 @@ def _ended(status: Status, rollout: str | None) -> RolloutNow | None:
     return next((each for each in found if each.ended_at is not None), None)
 
 
-def picture(status: Status) -> RenderableType:
+def picture(status: Status, *, verbose: bool = False) -> RenderableType:
     """A status as one picture."""
     from rich import box  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    parts: list[RenderableType] = [Text(line) for line in sentences(status)]
-    for headers, rows in ((HEADERS, measures(status)), (("server", "process", "state"), servers(status))):
+    parts: list[RenderableType] = [Text(line) for line in sentences(status, verbose=verbose)]
+    for headers, rows in (
+        (HEADERS, measures(status, verbose=verbose)),
+        (("server", "process", "state"), servers(status)),
+    ):
         if rows:
             drawn = Table(*headers, box=box.SIMPLE_HEAD)
             for row in rows:
@@ -167,23 +181,23 @@ def _style(cell: str) -> str:
     return {"failed": "bold red", "error": "bold red", "successful": "green", "inconclusive": "yellow"}.get(cell, "")
 
 
-def _of_model(model: ModelNow) -> Iterator[str]:
+def _of_model(model: ModelNow, said: Said) -> Iterator[str]:
     why = f" ({model.reason})" if model.reason else ""
     yield f"{model.version} takes the traffic, since {model.since:%Y-%m-%d %H:%M:%S} UTC, by {model.actor}{why}."
     if model.beside:
         yield f"Beside it: {', '.join(model.beside)}."
     if model.rollout is not None:
-        yield from _of_rollout(model.rollout) if model.rollout.ended_at is None else _of_ended(model.rollout)
+        yield from (_of_rollout if model.rollout.ended_at is None else _of_ended)(model.rollout, said)
 
 
-def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
+def _of_rollout(rollout: RolloutNow, said: Said) -> Iterator[str]:
     yield f"Rollout of {rollout.candidate} ({rollout.strategy}): {_named(rollout.state)}{_where(rollout)}."
     if len(rollout.steps) > 1:
         steps = (f"[{step:g}]" if at == rollout.step else f"{step:g}" for at, step in enumerate(rollout.steps, 1))
         yield f"  Steps (percent): {' '.join(steps)}"
-    yield f"  Since {rollout.since:%H:%M:%S} UTC: {rollout.why}"
+    yield f"  Since {rollout.since:%H:%M:%S} UTC: {said(rollout.why)}"
     if rollout.waits_for:
-        yield f"  Waits for: {rollout.waits_for}"
+        yield f"  Waits for: {said(rollout.waits_for)}"
     if rollout.approvals:
         yield f"  Approved by {', '.join(rollout.approvals)}"
     elif rollout.approvers:
@@ -197,9 +211,9 @@ def _of_rollout(rollout: RolloutNow) -> Iterator[str]:
             f"{theirs.refused:,} refused)"
         )
     if rollout.verdict is not None:
-        yield f"  Verdict: {rollout.verdict.words}"
+        yield f"  Verdict: {said(rollout.verdict.words)}"
     if rollout.result:
-        yield f"  Evidence, {rollout.result}: {rollout.words}"
+        yield f"  Evidence, {rollout.result}: {said(rollout.words)}"
 
 
 def _where(rollout: RolloutNow) -> str:
@@ -212,11 +226,11 @@ def _where(rollout: RolloutNow) -> str:
     return f", {step}{said}, held {clock(rollout.held)} of {clock(rollout.hold)}"
 
 
-def _of_ended(rollout: RolloutNow) -> Iterator[str]:
+def _of_ended(rollout: RolloutNow, said: Said) -> Iterator[str]:
     verdict = "" if rollout.verdict is None else f" (verdict: {rollout.verdict.answer})"
     yield (
         f"The last rollout, of {rollout.candidate} ({rollout.strategy}), was {_named(rollout.state)} at "
-        f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC{verdict}: {rollout.why}"
+        f"{rollout.ended_at:%Y-%m-%d %H:%M:%S} UTC{verdict}: {said(rollout.why)}"
     )
 
 

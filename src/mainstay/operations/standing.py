@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,13 @@ def status(folder: Path, model: str | None = None) -> Status:
     """How things stand; of one model, where it is named. Raises NoRegistry, ModelNotFound."""
     with opened(folder, create=False) as registry:
         return status_of(registry, model)
+
+
+@contextmanager
+def looking(folder: Path, model: str | None = None) -> Iterator[Callable[[], Status]]:
+    """`status`, for who looks again and again: the registry stays open. Raises as that does."""
+    with opened(folder, create=False) as registry:
+        yield lambda: status_of(registry, model)
 
 
 def status_of(registry: Registry, model: str | None = None) -> Status:

@@ -9,7 +9,7 @@ import typer
 
 from mainstay.cli.app import app
 from mainstay.cli.commands.catalogue import Expect
-from mainstay.cli.output import Json, show, table
+from mainstay.cli.output import Json, Verbose, brief, say_servers, show, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ def history(
     before: Annotated[
         int | None, typer.Option("--before", metavar="ID", help="Only older ones: as the page before said.", min=1)
     ] = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """List where the aliases and the deployment of MODEL pointed, and how its rollouts went.
@@ -48,7 +49,7 @@ def history(
             f"{model}@{move.name}" if move.rollout is None else move.rollout.what,
             move.before or "nothing",
             move.after or "nothing",
-            _why(move),
+            _why(move, verbose=verbose),
         )
         for move in found.moves
     ]
@@ -62,8 +63,9 @@ def history(
     show(found, as_json=as_json, human=human)
 
 
-def _why(move: Move) -> str:
-    why = f"{move.reason} (override)".strip() if move.override else move.reason
+def _why(move: Move, *, verbose: bool) -> str:
+    reason = move.reason if verbose or move.rollout is None else brief(move.reason)
+    why = f"{reason} (override)".strip() if move.override else reason
     return why if move.rollout is None or not move.rollout.seen else f"{why} ({move.rollout.seen})".strip()
 
 
@@ -94,18 +96,13 @@ def rollback(
     def human(out: object) -> None:
         if done.rollout is not None:
             typer.echo(f"The rollout of {done.before} is rolled back: {done.version} answers all of {model}'s traffic.")
-            if followed := done.rollout.urls:
-                typer.echo(f"Acknowledged by {len(followed)} running server(s): {', '.join(followed)}")
+            say_servers(done.rollout.urls)
             return
         came_from = f", in place of {done.before}." if done.before else "."
         if done.deployed is None:
             typer.echo(f"{model}@{done.name} is {done.version} again{came_from}")
             return
         typer.echo(f"{done.version} is deployed again{came_from}")
-        if done.deployed.servers:
-            urls = ", ".join(done.deployed.urls)
-            typer.echo(f"Acknowledged by {done.deployed.servers} running server(s): {urls}")
-        else:
-            typer.echo("No server is running. Next: mainstay up")
+        say_servers(done.deployed.urls, otherwise="No server is running. Next: mainstay up")
 
     show(done, as_json=as_json, human=human)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mainstay.cli.app import app
-from mainstay.cli.output import Json, show
+from mainstay.cli.output import Json, Verbose, say_servers, show
 
 if TYPE_CHECKING:
     from mainstay.operations.rollouts import Moved
@@ -22,6 +22,7 @@ def status(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model.")] = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show what changes, until Ctrl-C.")] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Show what is deployed, how its rollout stands and by which evidence, and which servers run.
@@ -32,13 +33,14 @@ def status(
     """
     from mainstay.cli.standing import draw  # noqa: PLC0415
     from mainstay.cli.standing import watch as go_on  # noqa: PLC0415
-    from mainstay.operations.standing import status as run  # noqa: PLC0415
+    from mainstay.operations.standing import looking  # noqa: PLC0415
 
-    if watch:
-        go_on(lambda: run(Path.cwd(), model), as_json=as_json)
-        return
-    found = run(Path.cwd(), model)
-    show(found, as_json=as_json, human=lambda out: draw(out, found))
+    with looking(Path.cwd(), model) as look:
+        if watch:
+            go_on(look, verbose=verbose, as_json=as_json)
+            return
+        found = look()
+    show(found, as_json=as_json, human=lambda out: draw(out, found, verbose=verbose))
 
 
 @app.command("promote")
@@ -109,7 +111,6 @@ def approve(
 def _say(done: Moved, sentence: str, *, as_json: bool) -> None:
     def human(out: object) -> None:
         typer.echo(sentence)
-        if done.urls:
-            typer.echo(f"Acknowledged by {len(done.urls)} running server(s): {', '.join(done.urls)}")
+        say_servers(done.urls)
 
     show(done, as_json=as_json, human=human)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from mainstay.cli import serving
 from mainstay.cli.app import app
 from mainstay.cli.commands.catalogue import Expect
-from mainstay.cli.output import Json, show
+from mainstay.cli.output import Json, say_servers, show
 from mainstay.errors import SAID_NO
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def deploy(
             typer.echo(f"The rollout of {done.ended} is ended by this.")
         where = f" in place of {done.before}" if done.before else f" beside {done.beside}" if done.beside else ""
         typer.echo(f"{done.version} is deployed{where}.")
-        _say_servers(done.urls, next_command="mainstay up")
+        say_servers(done.urls, otherwise="No server is running. Next: mainstay up")
 
     show(done, as_json=as_json, human=human)
 
@@ -148,7 +147,7 @@ def undeploy(
     def human(out: object) -> None:
         left = f"; still served: {', '.join(done.serving)}." if done.serving else "."
         typer.echo(f"No longer served: {', '.join(done.versions)}{left}")
-        _say_servers(done.urls)
+        say_servers(done.urls, otherwise="No server is running.")
 
     show(done, as_json=as_json, human=human)
 
@@ -183,19 +182,12 @@ def _say_started(done: Started, *, watched: bool) -> None:
 def _watch(done: Started, *, as_json: bool) -> None:
     """Shows a rollout until it has ended; the exit code says how."""
     from mainstay.cli.standing import watch as go_on  # noqa: PLC0415
-    from mainstay.operations.standing import status  # noqa: PLC0415
+    from mainstay.operations.standing import looking  # noqa: PLC0415
 
-    model = done.version.partition(":")[0]
-    ended = go_on(lambda: status(Path.cwd(), model), rollout=done.rollout, as_json=as_json)
+    with looking(Path.cwd(), done.version.partition(":")[0]) as look:
+        ended = go_on(look, rollout=done.rollout, as_json=as_json)
     if ended is not None and ended.state != "completed":
         raise typer.Exit(SAID_NO)
-
-
-def _say_servers(urls: Sequence[str], *, next_command: str = "") -> None:
-    if urls:
-        typer.echo(f"Acknowledged by {len(urls)} running server(s): {', '.join(urls)}")
-    else:
-        typer.echo("No server is running." + (f" Next: {next_command}" if next_command else ""))
 
 
 def _serving(name: str, words: str) -> None:
