@@ -14,6 +14,8 @@ import processes
 
 HERE = Path(__file__).resolve().parent
 JSON = "application/json"
+SETTLED_AFTER = 2.0
+"""Seconds after its first answer in which a server has loaded all that it loads."""
 
 
 @contextmanager
@@ -60,8 +62,11 @@ def shares(said: dict[str, Any]) -> list[float]:
 
 
 def first_answer(start: Any, path: str, body: bytes) -> tuple[float, float]:
-    """Seconds from the start of a server (a context manager of port and process id) to its first answer; its memory."""
+    """Seconds from the start of a server (a context manager of port and process id) to its first answer; its memory
+    once everything is loaded, which need not be so at the first answer."""
     begun = time.perf_counter()
     with start as (port, pid):
         json.loads(ask(port, path, body, pause=0.002))
-        return time.perf_counter() - begun, processes.memory(pid)
+        taken = time.perf_counter() - begun
+        time.sleep(SETTLED_AFTER)
+        return taken, processes.memory(pid)

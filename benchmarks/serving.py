@@ -265,14 +265,18 @@ def candidate(subject: Subject, given: Given) -> None:
 
 
 def start(subject: Subject, given: Given) -> None:
-    """From the start of the process to the first answer, and the memory of all its processes then."""
+    """From the start of the process to the first answer, and the memory of all its processes soon after."""
     body, found = subject.question.body, {}
-    for name, start_one, path in (
-        ("bare", lambda: servers.bare(subject.bare), "/"),
-        ("Mainstay", lambda: servers.mainstay(subject.project), PREDICT),
-    ):
-        told = [servers.first_answer(start_one(), path, body) for _ in range(given.rounds)]
-        found[name] = statistics.median(t for t, _ in told), statistics.median(m for _, m in told)
+    contest: dict[str, Any] = {
+        "bare": (lambda: servers.bare(subject.bare), "/"),
+        "Mainstay": (lambda: servers.mainstay(subject.project), PREDICT),
+    }
+    told: dict[str, list[tuple[float, float]]] = {name: [] for name in contest}
+    for _ in range(given.rounds):
+        for name, (start_one, path) in contest.items():
+            told[name].append(servers.first_answer(start_one(), path, body))
+    for name, each in told.items():
+        found[name] = statistics.median(t for t, _ in each), statistics.median(m for _, m in each)
     (slow, much), (mine, own) = found["bare"], found["Mainstay"]
     say(
         f"{subject.name}: start to first answer, and memory of all processes",

@@ -43,7 +43,7 @@ run = Path(tempfile.mkdtemp())
 OF_A_WORKER = "Follower(run, worker=0, log=print); kinds = Encoder, Golden, ModelSpec, Signature, Request, Table"
 OF_THE_SUPERVISOR = """
 nothing = Allowed(environments=run)
-given = Backing(registry=Some(blobs=None), allowed=lambda: nothing)
+given = Backing(registry=Some(blobs=None, keys=None), allowed=lambda: nothing)
 Agent(given, run, run / "cache", url="", human=False, timeout=9, log=print)
 kinds = Encoder, Golden, ModelSpec, Signature, Acknowledgement, Table, Wish
 """

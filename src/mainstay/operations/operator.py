@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mainstay.errors import MainstayError
 from mainstay.models.classes import CODE_ID, FORMAT, require_trusted
 from mainstay.models.package import Package
 from mainstay.models.signing import checked_public_key, require
-from mainstay.operations.home import state_of
+from mainstay.operations.home import OPERATOR_VARIABLE, operator_file, state_of
 from mainstay.operations.trust import trusted_types
 from mainstay.registry.records import Version
 from mainstay.registry.store import Registry
@@ -20,8 +19,6 @@ from mainstay.serving.environments import FOLDER as ENVIRONMENTS
 from mainstay.serving.host import HUNG_AFTER
 from mainstay.serving.launch import Allowed
 
-FILE = "operator.toml"
-VARIABLE = "MAINSTAY_OPERATOR"
 LONGEST_SECONDS = 86400.0
 LEAST_MEMORY = 128
 """Megabytes without which Python and numpy do not start."""
@@ -54,13 +51,13 @@ def operator_of(folder: Path) -> Operator:
         BadOperatorFile: the file that was named is not there, or a file says what cannot be meant.
         BadKey; MissingExtra: signatures are asked for, and cannot be checked here.
     """
-    named = os.environ.get(VARIABLE)
-    path = Path(named) if named else state_of(folder) / FILE
+    path, named = operator_file(folder)
     try:
         said = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Operator)
     except FileNotFoundError:
         if named:
-            raise BadOperatorFile(f"{path}, which {VARIABLE} names, does not exist: write it, or unset that.") from None
+            told = f"{path}, which {OPERATOR_VARIABLE} names, does not exist: write it, or unset that."
+            raise BadOperatorFile(told) from None
         return Operator()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise BadOperatorFile(f"The operator's file {path} cannot be used: {error}.") from error

@@ -8,15 +8,17 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainstay.operations.home import state_of
-from mainstay.project import FILE, Serve, load
+from mainstay.operations.home import operator_file, state_of
+from mainstay.project import FILE, Place, Serve, load
 from mainstay.registry.disk import DATABASE
 from mainstay.registry.errors import NoRegistry
+from mainstay.serving.first_table import first_table
 from mainstay.serving.logs import Log, logger
 from mainstay.serving.supervisor import Settings
 from mainstay.serving.supervisor import serve as supervise
@@ -84,10 +86,12 @@ def serve(
         human=human,
     )
     root = state_of(folder)
-    here = project is None or project.registry is None or project.registry.url is None
-    if here and not (root / DATABASE).exists():
+    elsewhere = Place() if project is None else project.registry
+    if elsewhere.url is None and not (root / DATABASE).exists():
         raise NoRegistry(root.absolute())  # before anything is made
     log = logger(human=human)
+    # With files or rules of the operator's, or a registry elsewhere, nothing is served before these are read.
+    ordinary = elsewhere == Place() and trust is None and not _asks(folder)
 
     def backing() -> AbstractContextManager[Backing]:
         from mainstay.operations.backing import backed  # noqa: PLC0415 - workers are forked without any of it
@@ -98,9 +102,16 @@ def serve(
         root,
         settings,
         backing,
+        first=partial(first_table, root) if ordinary else None,
         log=_telling(log, told, with_parent=with_parent),
         companions={"controller": _controller(folder)} if controller else {},
     )
+
+
+def _asks(folder: Path) -> bool:
+    """Whether the operator of this machine has written anything."""
+    path, named = operator_file(folder)
+    return named or path.exists()
 
 
 def _controller(folder: Path) -> list[str]:

@@ -12,8 +12,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-DATABASE = "registry.db"
-"""The file of a registry's database, in its folder."""
+DATABASE, BLOBS = "registry.db", "blobs"
+"""In a registry's folder, the file of its database, and the folder of its files."""
 
 
 class DiskFull(MachineError):

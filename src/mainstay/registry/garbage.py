@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, insert, select, update
 
 from mainstay.errors import MachineError
-from mainstay.registry import schema, versions
+from mainstay.registry import contents, schema, versions
 from mainstay.registry.blobs import Blobs, Listed
 from mainstay.registry.ids import new_id
 
@@ -125,8 +125,8 @@ class _Names:
         lists, named = versions.blobs_named(connection)
         for ref, content_id in lists:
             if content_id not in self._lists:
-                listed = self._registry._listed(ref, content_id)  # noqa: SLF001 - of the same package
-                self._lists[content_id] = {content_id, *(entry.sha256 for entry in listed.values())}
+                found = contents.listed(self._registry.blobs, ref, content_id)
+                self._lists[content_id] = {content_id, *(entry.sha256 for entry in found.values())}
             named |= self._lists[content_id]
         return named
 

@@ -15,12 +15,12 @@ from typing import Any
 from mainstay.errors import MainstayError
 from mainstay.registry.blobs import Blobs, FolderBlobs
 from mainstay.registry.database import Database
+from mainstay.registry.disk import BLOBS
 from mainstay.registry.postgres import PostgresDatabase
 from mainstay.registry.s3 import BadBlobs, S3Blobs
 from mainstay.registry.transactions import Transactions
 from mainstay.registry.urls import Expanded, expanded
 
-BLOBS = "blobs"
 BLOBS_PLUGINS = "mainstay.blobs"
 """Group of entry points: of a URL, `Blobs`."""
 DATABASE_PLUGINS = "mainstay.databases"

@@ -6,18 +6,16 @@ moves something says where it expects it to be.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
-from mainstay.models.package import Draft, FileEntry, Manifest, Package, PackageCorrupt, encoded
+from mainstay.models.package import Draft, Manifest, Package, encoded
 from mainstay.registry import aliases, deployments, events, garbage, members, places, refs, versions
 from mainstay.registry.blobs import Blobs
+from mainstay.registry.contents import listed
 from mainstay.registry.errors import AttestationExists
 from mainstay.registry.keys import Keys
 from mainstay.registry.outbox import Outbox
@@ -130,7 +128,7 @@ class Registry(Rolling):
         """
         entry = Draft(content={}, attestations={name: data}).manifest().attestations[name]
         before, kept = self._put(data)
-        if name in self._listed(version.ref, version.content_id):
+        if name in listed(self.blobs, version.ref, version.content_id):
             raise AttestationExists(version.ref, name)
         with self._database.write() as connection:
             garbage.restore(connection, self.blobs, before, kept)
@@ -162,7 +160,7 @@ class Registry(Rolling):
         Raises:
             PackageCorrupt: the list of its files is damaged or gone.
         """
-        content = self._listed(version.ref, version.content_id)
+        content = listed(self.blobs, version.ref, version.content_id)
         with self._database.read() as connection:
             attested = versions.attestations(connection, version.id)
         return Package(Manifest(content, attested), self.blobs.get)
@@ -373,17 +371,3 @@ class Registry(Rolling):
             with self._database.read() as connection:
                 before = garbage.seen(connection)
         return before, {self.blobs.put(each): each for each in data}
-
-    def _listed(self, ref: str, content_id: str) -> dict[str, FileEntry]:
-        """The content files of a version by name. Raises PackageCorrupt."""
-        try:
-            listed = self.blobs.get(content_id)
-        except (OSError, KeyError) as error:
-            raise PackageCorrupt(
-                f"The list of the files of {ref} cannot be read ({error}): restore it from a copy."
-            ) from error
-        if hashlib.sha256(listed).hexdigest() != content_id:
-            raise PackageCorrupt(
-                f"The list of the files of {ref} was changed after it was registered: restore it from a copy."
-            )
-        return msgspec.json.decode(listed, type=dict[str, FileEntry])

@@ -29,6 +29,7 @@ from mainstay.serving import control
 from mainstay.serving.admission import Admission, Signers
 from mainstay.serving.candidates import Candidates
 from mainstay.serving.control import Control
+from mainstay.serving.first_table import First
 from mainstay.serving.hosts import Hosts
 from mainstay.serving.kinds import work_out_kinds
 from mainstay.serving.launch import Allowed
@@ -88,10 +89,19 @@ class Agent:
     """Follows a registry for the workers of one server."""
 
     def __init__(
-        self, backing: Backing, run: Path, cache: Path, *, url: str, human: bool, timeout: float, log: Log
+        self,
+        backing: Backing,
+        run: Path,
+        cache: Path,
+        *,
+        url: str,
+        human: bool,
+        timeout: float,
+        log: Log,
+        first: First | None = None,
     ) -> None:
         """`cache` is for files of versions where the registry keeps them on another machine; `timeout` is how many
-        seconds a request may take."""
+        seconds a request may take; `first` is what the workers have already."""
         work_out_kinds()
         self.admission = Admission(backing.signers)
         registry, allowed = backing.registry, backing.allowed
@@ -107,7 +117,7 @@ class Agent:
         """Process ids of the workers that live, as the supervisor says."""
         self.ends: tuple[int, ...] = ()
         """By worker, how many of its ends told against what ran in it."""
-        self.table: Table | None = None
+        self.table = None if first is None else first.table
         """As it was written last."""
         self._begun = time.monotonic()
         self._looked: tuple[int, int, int, int] | None = None
@@ -115,7 +125,7 @@ class Agent:
         self._manage = backing.manage
         self._control: Control | None = None
         self._hosted: set[str] = set()
-        self._keys = KeysTold(registry.keys, run)
+        self._keys = KeysTold(registry.keys, run, told=None if first is None else first.grants)
         self._said: tuple[int, dict[str, str]] | None = None
         self._beat_at = 0.0
         self._trouble = ""

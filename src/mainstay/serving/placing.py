@@ -13,9 +13,8 @@ from mainstay.registry.local import LocalCopies
 from mainstay.registry.records import Deployment, Rollout, Version
 from mainstay.serving.admission import Admission, NotAdmitted
 from mainstay.serving.hosts import Hosts
-from mainstay.serving.routing import Candidate, Placed, Route, Table
+from mainstay.serving.routing import IN_WORKER, Candidate, Placed, Route, Table
 
-IN_WORKER = "onnx"
 APART = ("probe", "split", "shadow")
 """The modes in which a candidate runs in a host, though it could run in the workers."""
 

@@ -10,14 +10,24 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from mainstay.registry.records import ApiKey
 
 FILE = "rates"
 SLOTS = 65_536
 """Keys that have a rate of their own; beyond them, some share one."""
 _NUMBER = 8
 _TRIES = 50
+
+
+def take_slots(keys: Iterable[ApiKey], slots: dict[str, int]) -> None:
+    """Gives each key with a rate a slot, by its id, where it has none yet: by the order in which they come."""
+    for key in keys:
+        if key.rate is not None:
+            slots.setdefault(key.id, len(slots) % SLOTS)
 
 
 class Rates:

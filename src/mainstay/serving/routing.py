@@ -18,6 +18,8 @@ from mainstay.models.package import Manifest
 
 TABLE = "table.json"
 ACKS = "acknowledged"
+IN_WORKER = "onnx"
+"""The format of versions that run inside the workers, unless they are to run apart."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from mainstay.serving.access import FILE as KEYS
+from mainstay.serving.access import write_grants
 from mainstay.serving.draining import end_within
+from mainstay.serving.first_table import First
 from mainstay.serving.forking import called
 from mainstay.serving.handover import Orphans
 from mainstay.serving.kept import Kept, end, tell_to_end
 from mainstay.serving.listening import Listening, opened, passed
 from mainstay.serving.logs import Log
 from mainstay.serving.ports import CannotListen, PortTaken, port_is_free, shown
-from mainstay.serving.routing import acknowledgements
+from mainstay.serving.routing import acknowledgements, write_table
 from mainstay.serving.runs import WORKER, run_folder
 from mainstay.serving.tls import Tls
 from mainstay.serving.usage import sample_server
@@ -35,6 +39,8 @@ STEP = 0.1
 """Seconds between two looks at the workers."""
 FIRST_STEP = 0.02
 """The same, until the first worker is ready."""
+BEGUN_WITHIN = 2.0
+"""Seconds that the first worker has the processor for itself, where it can begin at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,7 @@ def serve(
     backing: Callable[[], AbstractContextManager[Backing]],
     *,
     log: Log,
+    first: Callable[[], First | None] | None = None,
     companions: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Serves what the registry says is deployed, until SIGINT or SIGTERM; then drains.
@@ -89,6 +96,7 @@ def serve(
         root: the project's state folder; a folder for this run is made in it, and removed at the end.
         backing: opens the registry. Called once the first workers are forked: they load what they need meanwhile, and
             have nothing of a database in their memory or among their open files.
+        first: reads the table that workers can begin with before the registry is open; None: there is none.
         companions: commands, by name, of processes that are kept alive beside the workers; each ends at SIGTERM, and
             when its standard input does.
 
@@ -114,11 +122,21 @@ def serve(
         # They are coming up while the agent takes its first steps, and wait for its table.
         for index in range(settings.workers):
             workers.append(_Worker(index, run, sockets, settings))  # noqa: PERF401 - each is kept at once
+        begun = None if first is None else _begun(first, run, workers, stop)
         given = held.enter_context(backing())
         from mainstay.registry.local import CACHE  # noqa: PLC0415 - what workers have no need of
         from mainstay.serving.agent import Agent  # noqa: PLC0415
 
-        agent = Agent(given, run, root / CACHE, url=url, human=settings.human, timeout=settings.timeout, log=log)
+        agent = Agent(
+            given,
+            run,
+            root / CACHE,
+            url=url,
+            human=settings.human,
+            timeout=settings.timeout,
+            log=log,
+            first=begun,
+        )
         sampling = sample_server(
             run,
             root,
@@ -155,6 +173,26 @@ def serve(
             end([*workers, *beside.values()], within=end_within(settings.timeout))
             agent.close()
             log("ended", "Ended.")
+
+
+def _begun(
+    first: Callable[[], First | None], run: Path, workers: Sequence[_Worker], stop: threading.Event
+) -> First | None:
+    """Has the workers begin with a first table where there is one, and leaves them the processor until one has."""
+    read = first()
+    if read is None:
+        return None
+    try:
+        write_grants(run, read.grants)
+        write_table(run, read.table)
+    except OSError:  # such as a full disk: the agent says so, and tries again
+        (run / KEYS).unlink(missing_ok=True)
+        return None
+    until = time.monotonic() + BEGUN_WITHIN
+    while not acknowledgements(run) and any(worker.lives for worker in workers):
+        if stop.wait(FIRST_STEP) or time.monotonic() > until:
+            break
+    return read
 
 
 def _end_at_once(workers: Sequence[_Worker], *, within: float) -> None:

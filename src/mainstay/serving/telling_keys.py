@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mainstay.registry.keys import Keys
 from mainstay.serving.access import FILE, Grants, denies, grants_of, write_grants
-from mainstay.serving.rates import SLOTS
+from mainstay.serving.rates import take_slots
 
 ROOM = f".{FILE}.room"
 ROOM_SIZE = 262_144
@@ -26,10 +26,11 @@ HELD_AGAIN_EVERY = 5.0
 class KeysTold:
     """The keys of a registry, as the workers of one run know them."""
 
-    def __init__(self, keys: Keys, run: Path) -> None:
+    def __init__(self, keys: Keys, run: Path, *, told: Grants | None = None) -> None:
+        """`told` is what they know already."""
         self._keys, self._run = keys, run
         self._edition = -1
-        self._told: Grants | None = None
+        self._told = told
         self._slots: dict[str, int] = {}
         """Where the rates of keys are kept, by the key's id."""
         self._held = False
@@ -44,9 +45,7 @@ class KeysTold:
         edition = self._keys.edition()
         if edition != self._edition:
             keys = self._keys.all()
-            for key in keys:
-                if key.rate is not None:
-                    self._slots.setdefault(key.id, len(self._slots) % SLOTS)
+            take_slots(keys, self._slots)
             self._write(grants_of(keys, self._slots))
             self._edition = edition
         if not self._held and time.monotonic() >= self._hold_at:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision, oldest first: the files of `versions`. A database of another revision is a newer Mainstay's."""
