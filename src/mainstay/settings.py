@@ -22,7 +22,8 @@ class NoLength(MainstayError):
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(
-            f"{text!r} is no length of time: write a number of up to seven digits and its unit, such as 90s, 10m or 1d."
+            f"{text!r} is no length of time: write a number and its unit, such as 90s, 10m, 2h or 1d, with seven "
+            "digits at most."
         )
 
 
