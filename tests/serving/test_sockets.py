@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -190,6 +190,26 @@ def test_a_server_that_is_ended_as_it_takes_over_ends_the_port_and_the_next_one_
     until(lambda: not answers(server.url))
     with another(server):
         assert until(lambda: answers(server.url))
+
+
+def test_a_worker_that_was_late_to_offer_its_socket_ends_with_the_server_that_took_it(server):
+    """It would hold the port for a minute, and the one who comes next could not have it."""
+    late, other = server.workers()
+    late.suspend()
+    try:
+        server.process.kill()
+        server.process.wait()
+        with another(server) as second:
+            until(lambda: b"taken_over" in second.log.read_bytes())
+            second.process.terminate()
+            assert psutil.wait_procs([other], timeout=30)[1] == []  # it was told
+            late.resume()
+            assert second.process.wait(40) == 0
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            late.resume()
+    assert psutil.wait_procs([late], timeout=15)[1] == []
+    assert not answers(server.url)
 
 
 def test_a_port_that_took_nobody_any_more_is_taken_over_and_answers(server):

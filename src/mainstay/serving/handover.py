@@ -156,6 +156,14 @@ class Orphans:
                     with suppress(OSError):  # it ended meanwhile
                         link.sendall(DRAIN)
 
+    def drain_the_late(self) -> None:
+        """As `drain`, at the end of this process: waits for those who have not offered yet. They would hold the port
+        for as long as orphans do, and hear nobody who connects."""
+        until = time.monotonic() + OFFERED_WITHIN
+        while self._locks and time.monotonic() < until:
+            self.drain()
+            time.sleep(LOOK)
+
     def _linked_to(self, run: Path) -> bool:
         return any(path.parent == run for path in self._links)
 

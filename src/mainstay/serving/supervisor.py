@@ -168,8 +168,7 @@ def serve(
             tell_to_end(list(beside.values()))
             _take_no_more(sockets, workers, orphans, told=stop.is_set())
             tell_to_end(workers)
-            for socket in sockets:
-                socket.close()
+            _give_up(sockets, orphans, told=stop.is_set())
             end([*workers, *beside.values()], within=end_within(settings.timeout))
             agent.close()
             log("ended", "Ended.")
@@ -209,6 +208,14 @@ def _take_no_more(sockets: Sequence[Listening], workers: Sequence[_Worker], orph
     for each in sockets:
         each.finish(lambda: orphans.left or any(worker.lives for worker in workers))
     orphans.drain()
+
+
+def _give_up(sockets: Sequence[Listening], orphans: Orphans, *, told: bool) -> None:
+    """Closes the sockets, and has no worker of a server before keep one open; `told` as for `_take_no_more`."""
+    for each in sockets:
+        each.close()
+    if told:
+        orphans.drain_the_late()
 
 
 def _listening(settings: Settings, orphans: Orphans) -> Iterator[Listening]:
