@@ -129,6 +129,7 @@ def test_workers_that_die_under_load_cost_no_more_than_what_they_were_answering(
             until(lambda before=before: callers.count > before + 200)
             victim = server.workers()[0]
             victim.suspend()  # so that what it holds can be counted
+            until(lambda victim=victim: victim.status() == psutil.STATUS_STOPPED)
             mine = sum(each.status == psutil.CONN_ESTABLISHED for each in victim.net_connections("tcp"))
             failed = len(callers.failed)
             victim.kill()
