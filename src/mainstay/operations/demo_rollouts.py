@@ -29,6 +29,7 @@ from mainstay.operations.training import command_line, settings_of
 from mainstay.operations.watching import Silent, Watcher
 from mainstay.project_rollout import RolloutChecks, RolloutTable
 from mainstay.registry.locks import train_lock
+from mainstay.registry.plans import percent
 
 CHECKS = RolloutTable(checks=RolloutChecks(changed=0.15, least=50))
 """At most 15 % of the rows may be answered otherwise; of these tumours, sound versions differ in 5 % or less."""
@@ -169,7 +170,7 @@ def _rolled_out(folder: Path, trained: Trained, server: Running, watch: Watcher,
             known = registry.rollouts(trained.version.partition(":")[0])
             found = next(each for each in known if each.id == started.rollout)
             if (found.state, found.step) != before:
-                share = f", {found.share / 100:g} % of the traffic" if found.mode == "split" else ""
+                share = f", {percent(found.share):g} % of the traffic" if found.mode == "split" else ""
                 watch.note(f"   {found.state.replace('_', ' ')}{share}")
                 before = found.state, found.step
             if not found.active:

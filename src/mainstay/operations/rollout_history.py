@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mainstay.registry import events
-from mainstay.registry.plans import WHOLE
+from mainstay.registry.plans import percent
 from mainstay.registry.records import Event
 
 KINDS = (
@@ -55,7 +55,7 @@ class RolloutMove(msgspec.Struct, frozen=True, kw_only=True):
 def told(event: Event) -> RolloutMove:
     """What an event of KINDS tells."""
     evidence = event.evidence
-    share = 100 * evidence["share"] / WHOLE
+    share = percent(evidence["share"])
     return RolloutMove(
         rollout=evidence["rollout"],
         strategy=evidence["strategy"],
@@ -80,7 +80,7 @@ def _what(kind: str, evidence: Mapping[str, Any], share: float) -> str:
         return f"{strategy}: verdict: {evidence['verdict']}"
     if kind == events.ROLLOUT_STARTED:
         steps = evidence["steps"]
-        shares = f", steps {', '.join(f'{100 * step / WHOLE:g}' for step in steps)} %" if len(steps) > 1 else ""
+        shares = f", steps {', '.join(f'{percent(step):g}' for step in steps)} %" if len(steps) > 1 else ""
         return f"{strategy}: started{shares}"
     state = evidence["state"].replace("_", " ")
     traffic = _OF.get(evidence["mode"])

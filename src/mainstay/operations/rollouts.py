@@ -22,7 +22,7 @@ from mainstay.operations.validating import Validated, validated
 from mainstay.project import FILE, load
 from mainstay.project_rollout import RolloutTable
 from mainstay.registry.errors import ModelNotFound, NoRollout, NotDeployed, RolloutMoved, TakesTraffic
-from mainstay.registry.plans import Plan
+from mainstay.registry.plans import Plan, percent
 from mainstay.registry.records import Rollout, Version
 from mainstay.registry.store import Registry
 from mainstay.rollout import persons
@@ -190,11 +190,6 @@ def _started(registry: Registry, rollout: Rollout, tried: Validated, before: Rol
         urls=[member.url for member in registry.members()],
         controlled=lead is not None and leader(lead.holder) is not None,
     )
-
-
-def percent(share: int) -> float:
-    """Ten-thousandths as percent."""
-    return share / 100
 
 
 def promote(folder: Path, model: str, *, reason: str = "", timeout: float = 60.0) -> Moved:

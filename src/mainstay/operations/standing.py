@@ -14,6 +14,7 @@ from mainstay.operations.process_names import ProcessName, ended
 from mainstay.operations.registries import opened
 from mainstay.registry.errors import ModelNotFound
 from mainstay.registry.evidence import Evidence, Seen
+from mainstay.registry.plans import percent
 from mainstay.registry.records import Deployment, Member, Rollout
 from mainstay.registry.store import Registry
 from mainstay.rollout.comparing import counted_as
@@ -184,8 +185,8 @@ def rollout_now(rollout: Rollout, evidence: Evidence) -> RolloutNow:
         why=rollout.why,
         waits_for=verdict.get("waits_for") if rollout.active else None,
         step=rollout.step + 1,
-        steps=[step / 100 for step in rollout.plan.steps],
-        share=rollout.share / 100,
+        steps=[percent(step) for step in rollout.plan.steps],
+        share=percent(rollout.share),
         held=rollout.held,
         hold=rollout.plan.warm if rollout.plan.strategy == "blue-green" else rollout.plan.hold,
         result=verdict.get("result"),

@@ -9,6 +9,12 @@ from msgspec import Struct
 WHOLE = 10_000
 """All of the traffic: shares are whole ten-thousandths, so that 0.01 % is exact."""
 
+
+def percent(share: int) -> float:
+    """A share of the traffic (ten-thousandths) as percent."""
+    return 100 * share / WHOLE
+
+
 Strategy = Literal["recreate", "rolling", "blue-green", "canary", "shadow", "ab"]
 
 
