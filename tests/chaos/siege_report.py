@@ -14,6 +14,8 @@ SECONDS = float(os.environ.get("MAINSTAY_TEST_CHAOS", "0"))
 """That the storm lasts; 0: each of a few faults once."""
 GONE = min(20.0, SECONDS)
 """Seconds that a database is gone."""
+HOLD = 4.0 if SECONDS >= 60 else 2.0
+"""Seconds that a step of a rollout is held."""
 SEED = int(os.environ.get("MAINSTAY_TEST_SEED", random.SystemRandom().randrange(10**6)))
 
 

@@ -18,7 +18,7 @@ from besieged import CONTROLLER, Besieged, besieged
 from live import until
 from load import loaded
 from rolled import ENDS_WITHIN, begun, deployed, ended, present
-from siege_report import GONE, SECONDS, SEED, counted, dealt
+from siege_report import GONE, HOLD, SECONDS, SEED, counted, dealt
 from test_stable_under_siege import stable
 
 from mainstay.models.package import Draft
@@ -157,7 +157,7 @@ def test_what_cannot_be_loaded_once_it_takes_the_traffic_brings_the_old_one_back
 def test_a_good_canary_goes_through_a_storm(tmp_path, report):
     """Its own host is left alone: who kills that says something against it."""
     chance = random.Random(SEED)
-    plan = Plan(strategy="canary", steps=(500, 2500, 5000, WHOLE), hold=4.0, checks=Checks(least=50, slack=0.5))
+    plan = Plan(strategy="canary", steps=(500, 2500, 5000, WHOLE), hold=HOLD, checks=Checks(least=50, slack=0.5))
     with besieged(tmp_path, ("one", stable()), disk="64m") as running, loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(1), plan)
         faults: list[str] = []
@@ -187,7 +187,7 @@ def test_a_good_canary_goes_through_a_storm(tmp_path, report):
 
 def test_a_supervisor_that_is_killed_in_a_rollout_costs_nobody_an_answer(tmp_path, report):
     """Whatever becomes of the rollout: the traffic is where it says."""
-    plan = Plan(strategy="canary", steps=(2500, WHOLE), hold=10.0, checks=Checks(least=50, slack=0.5))
+    plan = Plan(strategy="canary", steps=(2500, WHOLE), hold=2 * HOLD, checks=Checks(least=50, slack=0.5))
     with besieged(tmp_path, ("one", stable())) as running, loaded(running.port, seed=SEED) as load:
         rollout = begun(running, stable(1), plan)
         until(lambda: load.answered[rollout.candidate.ref] > 50, ENDS_WITHIN)

@@ -12,7 +12,7 @@ from besieged import CONTROLLER, besieged
 from live import until
 from load import loaded
 from rolled import ENDS_WITHIN, begun, ended
-from siege_report import GONE, SECONDS, SEED
+from siege_report import GONE, HOLD, SECONDS, SEED
 from test_stable_under_siege import stable
 
 from backends import postgres_of_its_own
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not SECONDS, reason="make chaos runs it"),
     pytest.mark.timeout(600),
 ]
-PLAN = Plan(strategy="canary", steps=(2500, 5000, WHOLE), hold=5.0, checks=Checks(least=50, slack=0.5))
+PLAN = Plan(strategy="canary", steps=(2500, 5000, WHOLE), hold=HOLD, checks=Checks(least=50, slack=0.5))
 
 
 @pytest.mark.parametrize(
