@@ -11,7 +11,7 @@
 # make swap    500,000 requests while versions change 200 times: no failure, and the memory of the workers
 # make crowd   10,000 idle connections, and hundreds that dribble, stall or stop half-way: nobody else waits
 # make storm   32 processes on one registry, 1,000 times one is killed; on SQLite and on PostgreSQL
-# make chaos   faults for minutes while callers check every answer: kills, a full disk, no database, bad candidates
+# make chaos   ten minutes of faults while callers check every answer: kills, no disk, no database, bad candidates
 # make docs    writes docs/reference from the code
 # make lock    resolves requirements.lock again from pyproject.toml
 # make clean   removes what can be made again
