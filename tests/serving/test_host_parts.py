@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mainstay.models.answers import Answers
 from mainstay.models.signature import Cells
 from mainstay.serving.frames import LONGEST, Ask, Cutter, Told, framed
-from mainstay.serving.host_client import HostClient, HostDied, HostGone
+from mainstay.serving.host_client import HostClient, HostDied, HostGone, HostSilent
 from mainstay.serving.host_listening import Listening
 from mainstay.serving.pace import Pace
 
@@ -203,12 +203,16 @@ def test_an_answer_that_does_not_fit_the_socket_arrives_whole_and_who_hangs_up_h
 
 @pytest.mark.parametrize(
     ("says", "error", "words"),
-    [(None, HostGone, "did not answer within 0.05 s"), (b"\xff" * 8, HostDied, "stopped"), (b"", HostDied, "stopped")],
+    [
+        (None, HostSilent, "did not answer within 0.05 s"),
+        (b"\xff" * 8, HostDied, "stopped"),
+        (b"", HostDied, "stopped"),
+    ],
     ids=["says nothing", "talks nonsense", "hangs up"],
 )
 def test_who_asks_a_host_that_does_not_answer_is_told_so(tmp_path, says, error, words):
     async def main() -> None:
-        over = asyncio.Event()
+        over, ended = asyncio.Event(), asyncio.Event()
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -217,6 +221,7 @@ def test_who_asks_a_host_that_does_not_answer_is_told_so(tmp_path, says, error, 
             else:
                 writer.write(says)
             writer.close()
+            ended.set()
 
         server = await asyncio.start_unix_server(talk, tmp_path / "host.sock")
         client = HostClient(str(tmp_path / "host.sock"), version="loan:1", timeout=0.05 if says is None else 20.0)
@@ -226,6 +231,7 @@ def test_who_asks_a_host_that_does_not_answer_is_told_so(tmp_path, says, error, 
         assert client.waiting == 0
         over.set()
         await client.close()
+        await ended.wait()
         server.close()
         await server.wait_closed()
 
