@@ -11,6 +11,13 @@ from mainstay.serving.door import Door
 from mainstay.serving.guard import Guard
 
 
+class Headers(dict[str, str]):
+    """Of a request, each once."""
+
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
+
+
 class Said(list):
     def __call__(self, kind, message, **facts):
         self.append(message)
@@ -61,7 +68,7 @@ def test_a_version_without_paths_is_told_of_and_the_others_are_found(tmp_path):
     )
     app._dialects = (Speaks(),)
     proto = Proto()
-    asyncio.run(app.__rsgi__(SimpleNamespace(method="GET", path="/", headers={}), proto))
+    asyncio.run(app.__rsgi__(SimpleNamespace(method="GET", path="/", headers=Headers()), proto))
     assert proto.status == 204
     assert list(app._targets) == ["/models/whole/predict"]
     assert len(said) == 1
