@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,10 @@ from loan_projects import changed, project_in
 from rich.console import Console
 
 from mainstay.cli.app import run
-from mainstay.cli.standing import clock, picture
+from mainstay.cli.standing import clock, picture, sentences
 from mainstay.models.golden import Golden
 from mainstay.models.package import GOLDEN, Draft
+from mainstay.operations.beats import Beats
 from mainstay.operations.deploying import Deployed
 from mainstay.operations.history import rollback
 from mainstay.operations.keys import create
@@ -22,7 +24,7 @@ from mainstay.operations.planning import BadPlan, Wishes
 from mainstay.operations.registries import opened
 from mainstay.operations.remote import BadKeyFile
 from mainstay.operations.rollouts import NothingToStartFrom, Started, approve, deploy_as_planned, pause, promote, resume
-from mainstay.operations.standing import status
+from mainstay.operations.standing import ServerNow, status, status_of
 from mainstay.operations.training import train
 from mainstay.operations.validating import NotValid
 from mainstay.registry.errors import NoRollout, NotAnApprover, NotDeployed
@@ -224,6 +226,28 @@ def test_the_commands_tell_it_in_sentences(in_project: Path, capfd: pytest.Captu
     assert "one; two …" in said("history", "loans") and "one; two; three" in said("history", "loans", "--verbose")
     assert "was rolled back at" in said("status", "loans")
     assert "started" not in said("deploy", "loans:2", "--strategy", "canari", code=2)
+
+
+def test_who_leads_and_says_nothing_any_more_is_told_of(in_project: Path) -> None:
+    """One that was stopped, or could not write, was said to move rollouts for as long as its process was there."""
+    begun(in_project)
+    now = [0.0]
+    beats = Beats(lambda: now[0])
+    with opened(in_project) as registry:
+        lead = registry.take_lead("some controller", seen=registry.lead())
+        for seconds, beat, silent in ((0.0, True, None), (4.0, False, None), (9.0, True, None), (14.5, False, 5.5)):
+            lead = registry.keep_lead(lead) if beat else lead
+            now[0] = seconds
+            found = status_of(registry, "loans", beats)
+            assert (found.leader, found.silent) == ("some controller", silent)
+    server = ServerNow(url="http://a", host="a", pid=1, current=True, errors={})
+    found = msgspec.structs.replace(found, servers=[server])
+    assert any("stand still: some controller has said nothing for 6 s" in line for line in sentences(found))
+    with opened(in_project) as registry, ThreadPoolExecutor(1) as aside:
+        looked = aside.submit(status, in_project)
+        while not looked.done():  # it waits for a sign of life, and no longer
+            lead = registry.keep_lead(lead)
+        assert looked.result().silent is None
 
 
 def test_a_watched_rollout_ends_with_its_result(in_project: Path, capfd: pytest.CaptureFixture[str]) -> None:

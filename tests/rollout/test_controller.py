@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mainstay.errors import MachineError
+from mainstay.operations.beats import Beats
 from mainstay.operations.standing import status_of
 from mainstay.registry.evidence import SECONDS, Arm, Evidence, Probe, Seen
 from mainstay.registry.plans import WHOLE, Checks, Plan
@@ -235,6 +236,6 @@ def test_an_experiment_ends_with_an_event_that_stays_true(stage: _Stage):
     assert told[0].evidence["verdict"] == "better" and "60 of 500 requests" in told[0].reason
     stage.seen[0] = Seen(step=0, stable=Arm(requests=500, seconds=(500, *(0 for _ in SECONDS))))
     stage.pass_time(controller, 4)
-    rollout = status_of(stage.registry).models[0].rollout
+    rollout = status_of(stage.registry, None, Beats()).models[0].rollout
     assert rollout is not None and rollout.verdict is not None
     assert (rollout.state, rollout.verdict.answer, rollout.result) == ("paused", "better", "pending")

@@ -32,10 +32,7 @@ def sentences(status: Status, *, verbose: bool = False) -> list[str]:
     if not status.servers:
         lines.append("No server is running. Next: mainstay up")
     elif any(model.rollout is not None and model.rollout.ended_at is None for model in status.models):
-        moved = (
-            f"Rollouts are moved by {status.leader}." if status.leader else "Nobody moves rollouts: run mainstay up."
-        )
-        lines.append(moved)
+        lines.append(_mover(status) or f"Rollouts are moved by {status.leader}.")
     return lines
 
 
@@ -131,7 +128,7 @@ def _changes(status: Status) -> object:
         )
         for model in status.models
     ]
-    return seen, status.leader, [(server.url, server.errors) for server in status.servers]
+    return seen, status.leader, status.silent is None, [(server.url, server.errors) for server in status.servers]
 
 
 def _briefly(status: Status, said: Said) -> Iterator[str]:
@@ -146,10 +143,22 @@ def _briefly(status: Status, said: Said) -> Iterator[str]:
             news = rollout.result and rollout.words != rollout.why
             evidence = f"; evidence {rollout.result}: {said(rollout.words)}" if news else ""
             yield f"{rollout.candidate} {_named(rollout.state)}{_where(rollout)}: {said(rollout.why)}{evidence}"
-            if status.leader is None:
-                yield "Nobody moves rollouts: run mainstay up."
+            if (trouble := _mover(status)) is not None:
+                yield trouble
     for server in status.servers:
         yield from (f"{server.url}: {name}: {why}" for name, why in server.errors.items())
+
+
+def _mover(status: Status) -> str | None:
+    """What is wrong with who moves rollouts; None: he does."""
+    if status.leader is None:
+        return "Nobody moves rollouts: run mainstay up."
+    if status.silent is None:
+        return None
+    return (
+        f"Rollouts stand still: {status.leader} has said nothing for {status.silent:.0f} s or longer, as it hangs or "
+        "cannot write to the registry; candidates lose their traffic half a minute after its last word."
+    )
 
 
 def _ended(status: Status, rollout: str | None) -> RolloutNow | None:

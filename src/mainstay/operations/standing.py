@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.operations.beats import Beats
 from mainstay.operations.process_names import ProcessName, ended
 from mainstay.operations.registries import opened
 from mainstay.registry.errors import ModelNotFound
@@ -19,7 +21,11 @@ from mainstay.registry.records import Deployment, Member, Rollout
 from mainstay.registry.store import Registry
 from mainstay.rollout.comparing import counted_as
 from mainstay.rollout.decide import CONCLUDED
+from mainstay.rollout.leading import SILENT
 from mainstay.rollout.results import Measured, Verdict
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks for a sign of life."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,33 +111,53 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     servers: list[ServerNow]
     leader: str | None
     """Who moves rollouts; None: nobody does."""
+    silent: float | None
+    """Seconds for which he has said nothing, where that is long: he hangs, or cannot write. None: he goes on."""
     generation: int
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is a rollout that somebody ought to move."""
+        runs = any(model.rollout is not None and model.rollout.ended_at is None for model in self.models)
+        return runs and self.leader is not None
 
 
 def status(folder: Path, model: str | None = None) -> Status:
-    """How things stand; of one model, where it is named. Raises NoRegistry, ModelNotFound."""
+    """How things stand; of one model, where it is named.
+
+    While a rollout runs, it takes as long as who leads needs to give a sign of life: a second, or `SILENT` if he does
+    not. Raises NoRegistry, ModelNotFound.
+    """
     with opened(folder, create=False) as registry:
-        return status_of(registry, model)
+        beats, first = Beats(), registry.lead()
+        found = status_of(registry, model, beats)
+        while found.moves and registry.lead() == first and found.silent is None:
+            time.sleep(LOOK_EVERY)
+            found = status_of(registry, model, beats)
+        return found
 
 
 @contextmanager
 def looking(folder: Path, model: str | None = None) -> Iterator[Callable[[], Status]]:
     """`status`, for who looks again and again: the registry stays open. Raises as that does."""
     with opened(folder, create=False) as registry:
-        yield lambda: status_of(registry, model)
+        beats = Beats()
+        yield lambda: status_of(registry, model, beats)
 
 
-def status_of(registry: Registry, model: str | None = None) -> Status:
-    """How things stand in a registry. Raises ModelNotFound."""
+def status_of(registry: Registry, model: str | None, beats: Beats) -> Status:
+    """How things stand in a registry, whose leader's beats were seen before. Raises ModelNotFound."""
     if model is not None and model not in (known := registry.models()):
         raise ModelNotFound(model, known)
     generation = registry.generation()
     found = [each for each in registry.deployments() if model in (None, each.model)]
     lead = registry.lead()
+    rests = beats.rest(lead)
     return Status(
         models=[_model(registry, each) for each in sorted(found, key=lambda each: each.model)],
         servers=[_server(member, generation) for member in registry.members()],
         leader=None if lead is None else leader(lead.holder),
+        silent=rests if rests >= SILENT else None,
         generation=generation,
     )
 

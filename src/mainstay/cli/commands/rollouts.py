@@ -34,12 +34,13 @@ def status(
     from mainstay.cli.standing import draw  # noqa: PLC0415
     from mainstay.cli.standing import watch as go_on  # noqa: PLC0415
     from mainstay.operations.standing import looking  # noqa: PLC0415
+    from mainstay.operations.standing import status as run  # noqa: PLC0415
 
-    with looking(Path.cwd(), model) as look:
-        if watch:
+    if watch:
+        with looking(Path.cwd(), model) as look:
             go_on(look, verbose=verbose, as_json=as_json)
-            return
-        found = look()
+        return
+    found = run(Path.cwd(), model)
     show(found, as_json=as_json, human=lambda out: draw(out, found, verbose=verbose))
 
 
