@@ -121,7 +121,7 @@ class Hosts:
         return {host.version: host.process.pid for host in list(self._hosts.values())}
 
     def lost(self, version: str) -> int:
-        """How often a host of a version has ended that had been ready, so that it tells against the version."""
+        """How often a host of a version has ended, once one had been ready, so that it tells against the version."""
         return self._ends[version].telling if version in self._ends else 0
 
     def keep(self, versions: Collection[str]) -> None:
@@ -207,7 +207,7 @@ class Hosts:
 
     def _mourn(self, host: _Host, now: float) -> None:
         """A host died: says so, and when it is started again."""
-        if host.answers:
+        if host.was_ready:  # also of one that ends at each start since: nothing else would tell of it
             self._ends.setdefault(host.version, Ends()).note(host.process.returncode, now - host.begun)
         host.deaths = 1 if now - host.begun > QUIET_AFTER else host.deaths + 1
         if not host.answers and not host.reason:
