@@ -207,10 +207,12 @@ def _of_rollout(rollout: RolloutNow, said: Said) -> Iterator[str]:
     yield f"  Since {rollout.since:%H:%M:%S} UTC: {said(rollout.why)}"
     if rollout.waits_for:
         yield f"  Waits for: {said(rollout.waits_for)}"
+    model = rollout.candidate.partition(":")[0]
+    if rollout.state == "paused":
+        yield f"  Next, by you: mainstay promote {model}, mainstay resume {model}, or mainstay rollback {model}"
     if rollout.approvals:
         yield f"  Approved by {', '.join(rollout.approvals)}"
     elif rollout.approvers:
-        model = rollout.candidate.partition(":")[0]
         yield f"  To be approved by {' or '.join(rollout.approvers)}: mainstay approve {model} --key-file FILE"
     ours, theirs = rollout.counts["candidate"], rollout.counts["stable"]
     if ours.requests or theirs.requests:
