@@ -129,12 +129,15 @@ def status(folder: Path, model: str | None = None) -> Status:
     not. Raises NoRegistry, ModelNotFound.
     """
     with opened(folder, create=False) as registry:
-        beats, first = Beats(), registry.lead()
+        beats = Beats()
         found = status_of(registry, model, beats)
-        while found.moves and registry.lead() == first and found.silent is None:
+        if not found.moves:
+            return found
+        first = lead = registry.lead()
+        while lead == first and beats.rest(lead) < SILENT:
             time.sleep(LOOK_EVERY)
-            found = status_of(registry, model, beats)
-        return found
+            lead = registry.lead()
+        return status_of(registry, model, beats)
 
 
 @contextmanager
