@@ -96,6 +96,21 @@ def double() -> Draft:
     return draft(signature, encoder, ModelSpec(format="onnx", file="model.onnx"), golden, _linear((2.0,)))
 
 
+def project_of_double(*, max_body: int) -> str:
+    """The project file of `double`, whose servers take bodies of so many bytes at most."""
+    return f"""\
+name = "double"
+target = "y"
+task = "regression"
+[data]
+path = "rows.csv"
+[columns]
+x = "number"
+[serve]
+max_body = {max_body}
+"""
+
+
 def draft(signature: Signature, encoder: Encoder | None, spec: ModelSpec, golden: Golden, model: bytes) -> Draft:
     """The files of a version."""
     content = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,22 +44,28 @@ def test_no_counter_waits_for_room_on_the_disk(tmp_path):
     assert blocks(tmp_path / rates.FILE) >= 8 * rates.SLOTS
 
 
+@contextmanager
+def agent_of_loan(folder, run, said):
+    """The agent of a server that has loan:1 to serve, and does what it is told to, step by step."""
+    with Registry.open(folder / "state") as registry:
+        version = registry.add("loan", loan(), passed=True, actor="test", summary={})
+        registry.deploy(version, expecting=None, actor="test")
+        nothing = Allowed(environments=folder)
+        backing = Backing(registry=registry, allowed=lambda: nothing)
+        with closing(Agent(backing, run, folder / "cache", url="", human=False, timeout=9, log=said)) as agent:
+            yield agent
+
+
 def test_a_table_and_its_acknowledgement_are_written_as_soon_as_they_can_be(tmp_path):
     said, run = Said(), tmp_path / "run"
     run.mkdir()
-    with Registry.open(tmp_path / "state") as registry:
-        version = registry.add("loan", loan(), passed=True, actor="test", summary={})
-        registry.deploy(version, expecting=None, actor="test")
-        nothing = Allowed(environments=tmp_path)
-        backing = Backing(registry=registry, allowed=lambda: nothing)
-        agent = Agent(backing, run, tmp_path / "cache", url="", human=False, timeout=9, log=said)
+    with agent_of_loan(tmp_path, run, said) as agent:
         (run / routing.TABLE).mkdir()  # as little to be written as on a full disk
         agent.step()
         agent.step()
         assert [kind for kind, _ in said] == ["registry_away"]
         (run / routing.TABLE).rmdir()
         agent.step()
-        agent.close()
 
     async def follow() -> None:
         follower = Follower(run, worker=0, log=said)
@@ -181,13 +187,7 @@ def test_keys_that_cannot_be_written_keep_nothing_else_waiting(tmp_path):
     said, run = Said(), tmp_path / "run"
     run.mkdir()
     (run / FILE).mkdir()
-    with Registry.open(tmp_path / "state") as registry:
-        version = registry.add("loan", loan(), passed=True, actor="test", summary={})
-        registry.deploy(version, expecting=None, actor="test")
-        nothing = Allowed(environments=tmp_path)
-        backing = Backing(registry=registry, allowed=lambda: nothing)
-        agent = Agent(backing, run, tmp_path / "cache", url="", human=False, timeout=9, log=said)
+    with agent_of_loan(tmp_path, run, said) as agent:
         agent.step()
         assert routing.read_table(run).routes.keys() == {"loan"}
-        agent.close()
     assert [kind for kind, _ in said] == ["routed", "registry_away"]

@@ -15,7 +15,7 @@ from certificates import pair
 from hypothesis import strategies as st
 from live import serving, until
 from serving_models import slow_line
-from subjects import ROW, double, loan
+from subjects import ROW, double, loan, project_of_double
 from test_open_inference import KINDS, every_kind, table_of_numbers, values_of
 
 from examples import examples
@@ -29,17 +29,6 @@ from mainstay.serving.grpc.messages import CALLS, HEALTH, INFERENCE, REFLECTIONS
 
 CODE = grpc.StatusCode
 GRPC = ("--grpc-port", "0")
-PROJECT = """\
-name = "double"
-target = "y"
-task = "regression"
-[data]
-path = "rows.csv"
-[columns]
-x = "number"
-[serve]
-max_body = 2000
-"""
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +270,7 @@ def test_lies_about_contents_are_refused(client):
 
 
 def test_a_message_beyond_the_bound_is_refused_and_the_connection_goes_on(tmp_path):
-    (tmp_path / "mainstay.toml").write_text(PROJECT)
+    (tmp_path / "mainstay.toml").write_text(project_of_double(max_body=2_000))
     with serving(tmp_path, ("double", double()), options=GRPC) as server, calling(server.grpc) as client:
         small = request("double", [EIGHT], raw=True)
         large = request("double", [{**EIGHT, "shape": [500], "data": [1.0] * 500}], raw=True)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live import serving
-from subjects import double
+from subjects import double, project_of_double
 
 from examples import examples
 from mainstay.serving.grpc.calls import timeout
@@ -103,19 +103,6 @@ class Peer:
         found = self.frames(lambda each: False)
         codes = [int.from_bytes(payload[4:8], "big") for kind, _, _, payload in found if kind == frames.GOAWAY]
         return codes[-1]
-
-
-PROJECT = """\
-name = "double"
-target = "y"
-task = "regression"
-[data]
-path = "rows.csv"
-[columns]
-x = "number"
-[serve]
-max_body = 1000000
-"""
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +285,7 @@ def test_a_size_beyond_the_bound_is_refused_before_it_comes(server):
 
 def test_a_connection_holds_no_more_than_its_share(tmp_path):
     """Messages of nearly the largest size, of which none is whole."""
-    (tmp_path / "mainstay.toml").write_text(PROJECT)
+    (tmp_path / "mainstay.toml").write_text(project_of_double(max_body=1_000_000))
     part = b"\0" + (990_000).to_bytes(4, "big") + bytes(15_000)
     running = serving(tmp_path, ("double", double()), options=("--grpc-port", "0"))
     with running as server, connected(server) as peer:
